@@ -1,0 +1,168 @@
+"""CBAM: channel attention and spatial attention, one after the other or side by side.
+
+    channel_first:  F' = M_c(F) * F;  F'' = M_s(F') * F'
+    spatial_first:  F' = M_s(F) * F;  F'' = M_c(F') * F'
+    parallel:       F'' = M_c(F) * M_s(F) * F
+
+Woo, Park, Lee, Kweon: "CBAM: Convolutional Block Attention Module", ECCV 2018, eq. 1;
+the paper's table 3 compares the orders (channel first wins there). The paper does not
+say how its parallel variant joins the two gates; here it is their product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from hypermodels.attention.activations import GATE
+from hypermodels.attention.channel import ChannelAttention, channel_knobs
+from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.spatial import SPATIAL_KNOBS, SpatialAttention
+from hypermodels.knobs import Knob, Value
+from hypermodels.seeds import derive_seed
+
+ORDER = Knob(
+    "order",
+    "choice",
+    "channel_first",
+    "which half of CBAM comes first",
+    choices=("channel_first", "spatial_first", "parallel"),
+)
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class CBAM(AttentionLayer):
+    """Convolutional Block Attention Module.
+
+    Args:
+        reduction_ratio: Integer, `channels // reduction_ratio` hidden units in the MLP.
+        min_hidden: Integer, least number of hidden units.
+        hidden_divisor: Integer, hidden units are rounded to a multiple of it.
+        mlp_bias: Boolean, whether the MLP has biases.
+        channel_pooling: `"avg"`, `"max"` or `"avg+max"`.
+        spatial_pooling: `"avg"`, `"max"` or `"avg+max"`.
+        spatial_kernel_size: Integer, side of the spatial convolution: 3, 5 or 7.
+        spatial_norm: `"none"`, `"bn"` or `"bn_zero_gamma"`.
+        order: `"channel_first"`, `"spatial_first"` or `"parallel"`.
+        gate: `"sigmoid"`, `"hard_sigmoid"` or `"identity_start"`.
+        seed: Integer or `None`, from which the initial weights are derived.
+
+    Input shape:
+        `(batch_size, height, width, channels)`.
+
+    Output shape:
+        The input's.
+
+    Example:
+
+    >>> layer = CBAM(reduction_ratio=8, spatial_kernel_size=7)
+    >>> layer(np.zeros((2, 8, 8, 16), "float32")).shape
+    (2, 8, 8, 16)
+
+    Reference:
+
+    - [Woo et al., ECCV 2018](https://arxiv.org/abs/1807.06521)
+    """
+
+    def __init__(
+        self,
+        reduction_ratio: int = 16,
+        min_hidden: int = 1,
+        hidden_divisor: int = 1,
+        mlp_bias: bool = True,
+        channel_pooling: str = "avg+max",
+        spatial_pooling: str = "avg+max",
+        spatial_kernel_size: int = 7,
+        spatial_norm: str = "none",
+        order: str = "channel_first",
+        gate: str = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.order = self.accept(ORDER, order)
+
+        def seed_of(half: str) -> int | None:
+            return None if self.seed is None else derive_seed(self.seed, half)
+
+        self.channel = ChannelAttention(
+            reduction_ratio,
+            min_hidden,
+            hidden_divisor,
+            mlp_bias,
+            channel_pooling,
+            gate,
+            seed=seed_of("channel"),
+            dtype=self.dtype_policy,
+            name="channel",
+        )
+        self.spatial = SpatialAttention(
+            spatial_pooling,
+            spatial_kernel_size,
+            spatial_norm,
+            gate,
+            seed=seed_of("spatial"),
+            dtype=self.dtype_policy,
+            name="spatial",
+        )
+
+    def build(self, input_shape: Any) -> None:
+        self.channel.build(input_shape)
+        self.spatial.build(input_shape)
+        self.built = True
+
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
+        """Scales channels and positions; gates `"channel"` and `"spatial"`."""
+        if self.order == "parallel":
+            channel = self.channel.gates(inputs)
+            spatial = self.spatial.attend(inputs, training=training)[1]
+            gate = channel["channel"] * spatial["spatial"]
+            return inputs * ops.cast(gate, inputs.dtype), {**channel, **spatial}
+        if self.order == "spatial_first":
+            refined, spatial = self.spatial.attend(inputs, training=training)
+            outputs, channel = self.channel.attend(refined)
+        else:
+            refined, channel = self.channel.attend(inputs)
+            outputs, spatial = self.spatial.attend(refined, training=training)
+        return outputs, {**channel, **spatial}
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.attend(inputs, training=training)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        halves: dict[str, Any] = {}
+        for half in (self.channel, self.spatial):
+            own = half.get_config()
+            halves |= {knob.name: own[knob.name] for knob in MECHANISM.knobs if knob.name in own}
+        return {**super().get_config(), **halves, "order": self.order}
+
+    @staticmethod
+    def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        return ChannelAttention.parameters(shape, settings) + SpatialAttention.parameters(
+            shape, settings
+        )
+
+    @staticmethod
+    def macs(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        return ChannelAttention.macs(shape, settings) + SpatialAttention.macs(shape, settings)
+
+    @staticmethod
+    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+        return {
+            **ChannelAttention.identity(shape, settings),
+            **SpatialAttention.identity(shape, settings),
+            "order": settings["order"],
+        }
+
+
+MECHANISM = register(
+    Mechanism(
+        "cbam",
+        CBAM,
+        (*channel_knobs("avg+max"), *SPATIAL_KNOBS, ORDER, GATE),
+        "channel and spatial attention together",
+        "Woo et al., CBAM, ECCV 2018",
+    )
+)

@@ -1,0 +1,225 @@
+"""Channel attention: Squeeze-and-Excitation and the channel half of CBAM.
+
+    M_c(F) = gate(MLP(AvgPool(F)) + MLP(MaxPool(F)))
+    MLP(z) = W2 relu(W1 z + b1) + b2,  W1: C -> hidden,  W2: hidden -> C
+
+SE (Hu, Shen, Sun: "Squeeze-and-Excitation Networks", CVPR 2018, eq. 2-4) uses the average
+alone; CBAM (Woo, Park, Lee, Kweon: "CBAM: Convolutional Block Attention Module", ECCV
+2018, eq. 2) sums the MLP's answers to both. The two are one layer here, with two presets
+of its knobs, so `se` with `avg+max` and `channel` are the same network.
+
+Differences between known implementations, each a knob:
+* `hidden = max(min_hidden, C // reduction_ratio)`, then rounded to the nearest multiple
+  of `hidden_divisor` (timm's SE: 8; the papers: 1). The seed code allowed 0 units.
+* Biases of the MLP: the papers' code and the seed have them, timm has none in CBAM.
+* The pooled values are summed after the shared MLP, as in the paper, not before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from hypermodels.attention.activations import GATE, apply_gate, last_initializer
+from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.knobs import Knob, Value
+from hypermodels.seeds import derive_seed
+
+REDUCTION_RATIO = Knob(
+    "reduction_ratio",
+    "integer",
+    16,
+    "channels divided by this are the MLP's hidden units",
+    minimum=1,
+    maximum=4096,
+)
+MIN_HIDDEN = Knob(
+    "min_hidden", "integer", 1, "least number of hidden units", minimum=1, maximum=4096
+)
+HIDDEN_DIVISOR = Knob(
+    "hidden_divisor",
+    "integer",
+    1,
+    "hidden units are rounded to the nearest multiple of this",
+    minimum=1,
+    maximum=256,
+)
+MLP_BIAS = Knob("mlp_bias", "boolean", True, "biases in the MLP")
+CHANNEL_POOLING = Knob(
+    "channel_pooling",
+    "choice",
+    "avg+max",
+    "statistic of each channel over the positions",
+    choices=("avg", "max", "avg+max"),
+)
+
+
+def hidden_units(channels: int, reduction_ratio: int, min_hidden: int, divisor: int) -> int:
+    """Width of the MLP's hidden layer, never below `min_hidden` nor below 1."""
+    hidden = max(min_hidden, channels // reduction_ratio, 1)
+    rounded = (hidden + divisor // 2) // divisor * divisor
+    return rounded if rounded >= max(min_hidden, 1) else rounded + divisor
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class ChannelAttention(AttentionLayer):
+    """Scales each channel by a gate computed from its pooled statistics.
+
+    Args:
+        reduction_ratio: Integer, `channels // reduction_ratio` hidden units.
+        min_hidden: Integer, least number of hidden units.
+        hidden_divisor: Integer, hidden units are rounded to a multiple of it.
+        mlp_bias: Boolean, whether the MLP has biases.
+        channel_pooling: `"avg"`, `"max"` or `"avg+max"`.
+        gate: `"sigmoid"`, `"hard_sigmoid"` or `"identity_start"`.
+        seed: Integer or `None`, from which the initial weights are derived.
+
+    Input shape:
+        `(batch_size, height, width, channels)`.
+
+    Output shape:
+        The input's.
+
+    Example:
+
+    >>> layer = ChannelAttention(reduction_ratio=8)
+    >>> layer(np.zeros((2, 8, 8, 16), "float32")).shape
+    (2, 8, 8, 16)
+    """
+
+    def __init__(
+        self,
+        reduction_ratio: int = 16,
+        min_hidden: int = 1,
+        hidden_divisor: int = 1,
+        mlp_bias: bool = True,
+        channel_pooling: str = "avg+max",
+        gate: str = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.reduction_ratio = self.accept(REDUCTION_RATIO, reduction_ratio)
+        self.min_hidden = self.accept(MIN_HIDDEN, min_hidden)
+        self.hidden_divisor = self.accept(HIDDEN_DIVISOR, hidden_divisor)
+        self.mlp_bias = self.accept(MLP_BIAS, mlp_bias)
+        self.channel_pooling = self.accept(CHANNEL_POOLING, channel_pooling)
+        self.gate = self.accept(GATE, gate)
+
+    def build(self, input_shape: Any) -> None:
+        channels = int(input_shape[-1])
+        hidden = hidden_units(channels, self.reduction_ratio, self.min_hidden, self.hidden_divisor)
+
+        def weight(name: str, shape: tuple[int, ...], initializer: Any) -> Any:
+            return self.add_weight(
+                shape=shape, initializer=initializer, name=name, dtype="float32", autocast=False
+            )
+
+        seed_1, seed_2 = (
+            (derive_seed(self.seed, "kernel_1"), derive_seed(self.seed, "kernel_2"))
+            if self.seed is not None
+            else (None, None)
+        )
+        self.kernel_1 = weight(
+            "kernel_1", (channels, hidden), keras.initializers.HeNormal(seed=seed_1)
+        )
+        self.kernel_2 = weight("kernel_2", (hidden, channels), last_initializer(self.gate, seed_2))
+        if self.mlp_bias:
+            self.bias_1 = weight("bias_1", (hidden,), "zeros")
+            self.bias_2 = weight("bias_2", (channels,), "zeros")
+        self.built = True
+
+    def _mlp(self, pooled: Any) -> Any:
+        hidden = ops.matmul(pooled, self.kernel_1)
+        if self.mlp_bias:
+            hidden = hidden + self.bias_1
+        logits = ops.matmul(ops.relu(hidden), self.kernel_2)
+        return logits + self.bias_2 if self.mlp_bias else logits
+
+    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+        """Scales the channels; the gate `"channel"` has shape `(batch, 1, 1, channels)`."""
+        features = ops.cast(inputs, "float32")
+        logits: Any = 0.0
+        if self.channel_pooling in ("avg", "avg+max"):
+            logits = logits + self._mlp(ops.mean(features, axis=(1, 2)))
+        if self.channel_pooling in ("max", "avg+max"):
+            logits = logits + self._mlp(ops.max(features, axis=(1, 2)))
+        gate = ops.expand_dims(apply_gate(self.gate, logits), (1, 2))
+        return inputs * ops.cast(gate, inputs.dtype), {"channel": gate}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "reduction_ratio": self.reduction_ratio,
+            "min_hidden": self.min_hidden,
+            "hidden_divisor": self.hidden_divisor,
+            "mlp_bias": self.mlp_bias,
+            "channel_pooling": self.channel_pooling,
+            "gate": self.gate,
+        }
+
+    @staticmethod
+    def _hidden(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        return hidden_units(
+            shape[2],
+            int(settings["reduction_ratio"]),
+            int(settings["min_hidden"]),
+            int(settings["hidden_divisor"]),
+        )
+
+    @staticmethod
+    def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        channels, hidden = shape[2], ChannelAttention._hidden(shape, settings)
+        biases = channels + hidden if settings["mlp_bias"] else 0
+        return 2 * channels * hidden + biases
+
+    @staticmethod
+    def macs(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        passes = 2 if settings["channel_pooling"] == "avg+max" else 1
+        return passes * 2 * shape[2] * ChannelAttention._hidden(shape, settings)
+
+    @staticmethod
+    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+        pooling = settings["channel_pooling"]
+        if shape[0] * shape[1] == 1 and pooling == "max":
+            pooling = "avg"  # over one position the two are the same number
+        return {
+            "channel_hidden": ChannelAttention._hidden(shape, settings),
+            "mlp_bias": settings["mlp_bias"],
+            "channel_pooling": pooling,
+            "gate": settings["gate"],
+        }
+
+
+def channel_knobs(default_pooling: str) -> tuple[Knob, ...]:
+    """The knobs of the channel half, with the pooling that the type defaults to."""
+    pooling = Knob(
+        CHANNEL_POOLING.name,
+        "choice",
+        default_pooling,
+        CHANNEL_POOLING.summary,
+        choices=CHANNEL_POOLING.choices,
+    )
+    return (REDUCTION_RATIO, MIN_HIDDEN, HIDDEN_DIVISOR, MLP_BIAS, pooling)
+
+
+SE = register(
+    Mechanism(
+        "se",
+        ChannelAttention,
+        (*channel_knobs("avg"), GATE),
+        "Squeeze-and-Excitation: a gate for each channel from its average",
+        "Hu et al., Squeeze-and-Excitation Networks, CVPR 2018",
+    )
+)
+CHANNEL = register(
+    Mechanism(
+        "channel",
+        ChannelAttention,
+        (*channel_knobs("avg+max"), GATE),
+        "channel half of CBAM: a gate for each channel from its average and maximum",
+        "Woo et al., CBAM, ECCV 2018, eq. 2",
+    )
+)

@@ -1,0 +1,159 @@
+"""The contract every attention mechanism meets, and the registry that knows them all.
+
+A mechanism takes a feature map of shape `(batch, height, width, channels)` and gives one
+of the same shape, scaled by gates. It is one file: a Keras layer with its formulas, the
+knobs it has, and one call of `register`. Nothing else in the program names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from hypermodels.knobs import Knob, KnobError, Value
+
+PACKAGE = "cbam_search"
+MapShape = tuple[int, int, int]
+"""Height, width and channels of a feature map."""
+
+
+class AttentionLayer(keras.layers.Layer):
+    """Base of the attention layers: same shape out as in, gates computed in float32.
+
+    A subclass defines `attend`, `parameters`, `macs` and `identity`, all of which the
+    contract suite in `tests/hypermodels/attention` runs over every registered mechanism.
+
+    Under mixed precision the feature map keeps its 16-bit type, while pooled statistics
+    and gates are float32: sums over a map overflow float16.
+    """
+
+    def __init__(self, *, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+
+    def accept(self, knob: Knob, received: Any) -> Any:
+        """Returns a constructor's argument as its knob takes it.
+
+        Raises:
+            KnobError: If the knob cannot take it.
+        """
+        try:
+            return knob.accept(received)
+        except KnobError as error:
+            raise KnobError(f"{type(self).__name__}({knob.name}=...): {error}") from error
+
+    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+        """Returns the scaled feature map and its gates by name.
+
+        Args:
+            inputs: Tensor of shape `(batch, height, width, channels)`.
+
+        Returns:
+            A tensor of the same shape and type, and a dict with the float32 gates:
+            `"channel"` of shape `(batch, 1, 1, channels)`, `"spatial"` of shape
+            `(batch, height, width, 1)`, or whichever of them the mechanism has.
+        """
+        raise TypeError(f"{type(self).__name__} must define attend(inputs)")
+
+    def call(self, inputs: Any) -> Any:
+        return self.attend(inputs)[0]
+
+    def gates(self, inputs: Any) -> dict[str, Any]:
+        """The gates that the layer would apply to the feature map `inputs`."""
+        gates: dict[str, Any] = self.attend(inputs)[1]
+        return gates
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}
+
+    @staticmethod
+    def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        """Number of weights on a map of `shape`, batch-norm statistics included."""
+        raise TypeError("an attention layer must define parameters(shape, settings)")
+
+    @staticmethod
+    def macs(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        """Multiply-adds of its convolutions and dense layers on one map of `shape`."""
+        raise TypeError("an attention layer must define macs(shape, settings)")
+
+    @staticmethod
+    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+        """What truly distinguishes the network at this map: two settings with equal
+        identities build the same network (ratios 16 and 32 over 16 channels both give
+        one hidden unit)."""
+        raise TypeError("an attention layer must define identity(shape, settings)")
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """An attention type as a space names it.
+
+    Args:
+        name: String, the value of `attention.type`.
+        layer: The `AttentionLayer` class, or `None` for the type that adds nothing.
+        knobs: The knobs it has, with the defaults of its paper.
+        summary: String, one line.
+        reference: String, where it is defined.
+    """
+
+    name: str
+    layer: type[AttentionLayer] | None
+    knobs: tuple[Knob, ...]
+    summary: str
+    reference: str
+
+    def settings(self, attention: Mapping[str, Value]) -> dict[str, Value]:
+        """This mechanism's own knobs out of a resolved attention section."""
+        return {knob.name: attention.get(knob.name, knob.default) for knob in self.knobs}
+
+    def build(self, attention: Mapping[str, Value], *, name: str, seed: int) -> AttentionLayer:
+        """Makes the layer for one site.
+
+        Raises:
+            ValueError: If the mechanism adds no layer (`none`).
+        """
+        if self.layer is None:
+            raise ValueError(f"attention type {self.name!r} adds no layer")
+        return self.layer(**self.settings(attention), name=name, seed=seed)
+
+
+_MECHANISMS: dict[str, Mechanism] = {}
+
+
+def register(mechanism: Mechanism) -> Mechanism:
+    """Makes a mechanism known by its name.
+
+    Raises:
+        ValueError: If another mechanism has that name.
+    """
+    if mechanism.name in _MECHANISMS:
+        raise ValueError(
+            f"attention type {mechanism.name!r} is registered twice. "
+            f"Known types: {', '.join(_MECHANISMS)}. Give the new one another name."
+        )
+    _MECHANISMS[mechanism.name] = mechanism
+    return mechanism
+
+
+def mechanism(name: str) -> Mechanism:
+    """The mechanism called `name`.
+
+    Raises:
+        ValueError: If there is none; the message lists those there are.
+    """
+    if name not in _MECHANISMS:
+        raise ValueError(
+            f"unknown attention type {name!r}. Known types: {', '.join(_MECHANISMS)}."
+        )
+    return _MECHANISMS[name]
+
+
+def mechanisms() -> tuple[Mechanism, ...]:
+    """All registered mechanisms: `none` first, the rest in the order of registration."""
+    return tuple(sorted(_MECHANISMS.values(), key=lambda entry: entry.layer is not None))

@@ -1,0 +1,7 @@
+"""No attention: the arm that every claim is measured against."""
+
+from __future__ import annotations
+
+from hypermodels.attention.contract import Mechanism, register
+
+NONE = register(Mechanism("none", None, (), "the backbone as it is", "-"))

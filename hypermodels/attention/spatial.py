@@ -1,0 +1,183 @@
+"""Spatial attention: the spatial half of CBAM.
+
+    M_s(F) = gate(norm(conv_kxk([mean_c(F); max_c(F)])))
+
+CBAM (Woo, Park, Lee, Kweon: "CBAM: Convolutional Block Attention Module", ECCV 2018,
+eq. 3), without a bias in the convolution, as all known implementations have it.
+
+Differences between known implementations, each a knob:
+* Batch norm after the convolution: the paper's code has one and starts its gamma at 0
+  (`bn_zero_gamma`), so that the gate is 0.5 everywhere at first; timm starts it at 1
+  (`bn`); the seed code has none (`none`).
+* The convolution's inputs are `[mean, max]` (seed, timm); the paper's code has
+  `[max, mean]`: the same function with the two halves of the kernel exchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from hypermodels.attention.activations import GATE, apply_gate, last_initializer
+from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.knobs import Knob, Value
+from hypermodels.seeds import derive_seed
+
+SPATIAL_POOLING = Knob(
+    "spatial_pooling",
+    "choice",
+    "avg+max",
+    "statistic of each position over the channels",
+    choices=("avg", "max", "avg+max"),
+)
+SPATIAL_KERNEL_SIZE = Knob(
+    "spatial_kernel_size",
+    "choice",
+    7,
+    "side of the spatial convolution",
+    choices=(3, 5, 7),
+)
+SPATIAL_NORM = Knob(
+    "spatial_norm",
+    "choice",
+    "none",
+    "batch norm after the spatial convolution; bn_zero_gamma starts with gamma 0, as bn does "
+    "where gate is identity_start",
+    choices=("none", "bn", "bn_zero_gamma"),
+)
+
+
+def _zero_gamma(spatial_norm: str, gate: str) -> bool:
+    """Whether the batch norm's gamma starts at 0."""
+    return spatial_norm == "bn_zero_gamma" or gate == "identity_start"
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class SpatialAttention(AttentionLayer):
+    """Scales each position by a gate computed from its statistics over the channels.
+
+    Args:
+        spatial_pooling: `"avg"`, `"max"` or `"avg+max"`.
+        spatial_kernel_size: Integer, side of the convolution: 3, 5 or 7.
+        spatial_norm: `"none"`, `"bn"` or `"bn_zero_gamma"`.
+        gate: `"sigmoid"`, `"hard_sigmoid"` or `"identity_start"`.
+        seed: Integer or `None`, from which the initial weights are derived.
+
+    Input shape:
+        `(batch_size, height, width, channels)`.
+
+    Output shape:
+        The input's.
+
+    Example:
+
+    >>> layer = SpatialAttention(spatial_kernel_size=3)
+    >>> layer(np.zeros((2, 8, 8, 16), "float32")).shape
+    (2, 8, 8, 16)
+    """
+
+    def __init__(
+        self,
+        spatial_pooling: str = "avg+max",
+        spatial_kernel_size: int = 7,
+        spatial_norm: str = "none",
+        gate: str = "sigmoid",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.spatial_pooling = self.accept(SPATIAL_POOLING, spatial_pooling)
+        self.spatial_kernel_size = self.accept(SPATIAL_KERNEL_SIZE, spatial_kernel_size)
+        self.spatial_norm = self.accept(SPATIAL_NORM, spatial_norm)
+        self.gate = self.accept(GATE, gate)
+        self.norm: Any = None
+        if spatial_norm != "none":
+            # Where the gate must start at 1, gamma starts at 0 and not the kernel: batch
+            # norm of a constant map passes no gradient to gamma, and gamma 0 none to the
+            # kernel, so with both at 0 neither would ever move.
+            self.norm = keras.layers.BatchNormalization(
+                momentum=0.9,  # as in the backbones, for short rungs; the paper's code: 0.99
+                epsilon=1e-5,
+                gamma_initializer="zeros" if _zero_gamma(spatial_norm, gate) else "ones",
+                dtype="float32",
+                name="norm",
+            )
+
+    def build(self, input_shape: Any) -> None:
+        size = self.spatial_kernel_size
+        inputs = 2 if self.spatial_pooling == "avg+max" else 1
+        seed = derive_seed(self.seed, "kernel") if self.seed is not None else None
+        self.kernel = self.add_weight(
+            shape=(size, size, inputs, 1),
+            initializer=last_initializer(self.gate if self.norm is None else "sigmoid", seed),
+            name="kernel",
+            dtype="float32",
+            autocast=False,
+        )
+        if self.norm is not None:
+            self.norm.build((*input_shape[:-1], 1))
+        self.built = True
+
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
+        """Scales the positions; the gate `"spatial"` has shape `(batch, height, width, 1)`."""
+        features = ops.cast(inputs, "float32")
+        pooled = []
+        if self.spatial_pooling in ("avg", "avg+max"):
+            pooled.append(ops.mean(features, axis=-1, keepdims=True))
+        if self.spatial_pooling in ("max", "avg+max"):
+            pooled.append(ops.max(features, axis=-1, keepdims=True))
+        maps = ops.concatenate(pooled, axis=-1) if len(pooled) > 1 else pooled[0]
+        logits = ops.conv(maps, self.kernel, padding="same")
+        if self.norm is not None:
+            logits = self.norm(logits, training=training)
+        gate = apply_gate(self.gate, logits)
+        return inputs * ops.cast(gate, inputs.dtype), {"spatial": gate}
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.attend(inputs, training=training)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "spatial_pooling": self.spatial_pooling,
+            "spatial_kernel_size": self.spatial_kernel_size,
+            "spatial_norm": self.spatial_norm,
+            "gate": self.gate,
+        }
+
+    @staticmethod
+    def _kernel_weights(settings: Mapping[str, Value]) -> int:
+        size = int(settings["spatial_kernel_size"])
+        return size * size * (2 if settings["spatial_pooling"] == "avg+max" else 1)
+
+    @staticmethod
+    def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        norm = 0 if settings["spatial_norm"] == "none" else 4
+        return SpatialAttention._kernel_weights(settings) + norm
+
+    @staticmethod
+    def macs(shape: MapShape, settings: Mapping[str, Value]) -> int:
+        return shape[0] * shape[1] * SpatialAttention._kernel_weights(settings)
+
+    @staticmethod
+    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+        names = ("spatial_pooling", "spatial_kernel_size", "spatial_norm", "gate")
+        own = {name: settings[name] for name in names}
+        if own["spatial_norm"] == "bn" and _zero_gamma("bn", str(own["gate"])):
+            own["spatial_norm"] = "bn_zero_gamma"
+        return own
+
+
+SPATIAL_KNOBS = (SPATIAL_POOLING, SPATIAL_KERNEL_SIZE, SPATIAL_NORM)
+
+SPATIAL = register(
+    Mechanism(
+        "spatial",
+        SpatialAttention,
+        (*SPATIAL_KNOBS, GATE),
+        "spatial half of CBAM: a gate for each position from its average and maximum",
+        "Woo et al., CBAM, ECCV 2018, eq. 3",
+    )
+)

@@ -1,0 +1,27 @@
+"""The backbone families. Importing this package registers those that ship with it."""
+
+from __future__ import annotations
+
+from hypermodels.backbones.family import (
+    PORTS,
+    Family,
+    Site,
+    Tap,
+    families,
+    family,
+    register_family,
+)
+from hypermodels.backbones.resnet_v1 import RESNET_V1
+from hypermodels.backbones.resnet_v2 import RESNET_V2
+
+__all__ = [
+    "PORTS",
+    "RESNET_V1",
+    "RESNET_V2",
+    "Family",
+    "Site",
+    "Tap",
+    "families",
+    "family",
+    "register_family",
+]

@@ -1,0 +1,142 @@
+"""What a backbone family is: a functional network with named layers, and its sites.
+
+A site is a place where attention can go, described by layer names alone; a backbone
+knows nothing of attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hypermodels.knobs import Knob, KnobError, Value
+
+PORTS = ("residual", "pre", "post", "identity")
+"""Where in a residual block attention acts (SE paper, figure 5): on the residual branch
+before the addition, before the branch, after the addition, or on the identity branch."""
+
+
+@dataclass(frozen=True)
+class Tap:
+    """A tensor of a functional model: what a layer gives, or one of the things it takes.
+
+    Args:
+        layer: String, the layer's name.
+        side: `"output"` or `"input"`.
+        index: Integer, which of the layer's inputs.
+    """
+
+    layer: str
+    side: Literal["output", "input"]
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class Site:
+    """One block of a backbone where attention can go.
+
+    Args:
+        name: String, unique in the backbone; the attention layer is `<name>_attn`.
+        stage: Integer from 1.
+        block: Integer from 1, counted within its stage.
+        ports: Mapping from a port's name to its tap.
+    """
+
+    name: str
+    stage: int
+    block: int
+    ports: Mapping[str, Tap]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of backbones.
+
+    Args:
+        name: String, the value of `backbone.family`.
+        knobs: What can be set of it, e.g. its depth.
+        body: Callable `(inputs, settings, classes) -> class scores` that adds the
+            network to a float image tensor; every layer is named.
+        sites: Callable `settings -> sites` in the order of the network.
+        stages: Integer, number of stages.
+        summary: String, one line.
+    """
+
+    name: str
+    knobs: tuple[Knob, ...]
+    body: Callable[[Any, Mapping[str, Value], int], Any]
+    sites: Callable[[Mapping[str, Value]], tuple[Site, ...]]
+    stages: int
+    summary: str
+
+
+_FAMILIES: dict[str, Family] = {}
+
+
+def register_family(family: Family) -> Family:
+    """Makes a family known by its name.
+
+    Raises:
+        ValueError: If another family has that name.
+    """
+    if family.name in _FAMILIES:
+        raise ValueError(
+            f"backbone family {family.name!r} is registered twice. "
+            f"Known families: {', '.join(_FAMILIES)}. Give the new one another name."
+        )
+    _FAMILIES[family.name] = family
+    return family
+
+
+def family(name: str) -> Family:
+    """The family called `name`.
+
+    Raises:
+        ValueError: If there is none; the message lists those there are.
+    """
+    if name not in _FAMILIES:
+        raise ValueError(f"unknown backbone family {name!r}. Known: {', '.join(_FAMILIES)}.")
+    return _FAMILIES[name]
+
+
+def families() -> tuple[Family, ...]:
+    """All registered families, in the order of registration."""
+    return tuple(_FAMILIES.values())
+
+
+def depth_knob(blocks_per_step: int, default: int, published: tuple[int, ...]) -> Knob:
+    """A depth that is `blocks_per_step * n + 2` for a whole `n` of at least 1.
+
+    Args:
+        blocks_per_step: Integer, weighted layers added when `n` grows by one.
+        default: Integer, the default depth.
+        published: The depths that papers and the seed code list.
+
+    Returns:
+        A `Knob` that refuses other depths and names the valid ones beside them.
+    """
+
+    def check(depth: int) -> None:
+        steps, rest = divmod(depth - 2, blocks_per_step)
+        if steps < 1:
+            raise KnobError(
+                f"depth {depth} is below {blocks_per_step + 2}, the least of {blocks_per_step}n+2"
+            )
+        if rest:
+            below = depth - rest
+            raise KnobError(
+                f"depth {depth} fits no network of {blocks_per_step}n+2 layers; valid depths "
+                f"near it are {below} and {below + blocks_per_step}"
+            )
+
+    listed = ", ".join(str(depth) for depth in published)
+    return Knob(
+        "depth",
+        "integer",
+        default,
+        f"number of weighted layers, {blocks_per_step}n+2: {listed}",
+        minimum=1,
+        maximum=2000,
+        check=check,
+    )

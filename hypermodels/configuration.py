@@ -1,0 +1,156 @@
+"""A configuration: the resolved values of backbone, attention and recipe, and its sections."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hypermodels.attention import mechanism, mechanisms
+from hypermodels.backbones import PORTS, families
+from hypermodels.knobs import Knob, KnobError, Section, Setting, Value
+from hypermodels.recipe import recipe_section
+
+
+def _normalise_stages(received: Any) -> Any:
+    if isinstance(received, list | tuple):
+        if not received or not all(
+            isinstance(stage, int) and not isinstance(stage, bool) for stage in received
+        ):
+            raise KnobError(f"expected a list of stage numbers. Received: {received!r}")
+        return ",".join(str(stage) for stage in sorted(set(received)))
+    return str(received) if isinstance(received, int) else received
+
+
+def _check_stages(value: Any) -> None:
+    if value in ("all", "first", "last"):
+        return
+    if not isinstance(value, str) or not re.fullmatch(r"[1-9]\d?(,[1-9]\d?)*", value):
+        raise KnobError(
+            f"expected all, first, last or a list of stage numbers such as [2, 3]. "
+            f"Received: {value!r}"
+        )
+
+
+PLACEMENT = Knob(
+    "placement",
+    "choice",
+    "residual",
+    "port of the block where attention acts: residual branch before the addition, pre "
+    "(before the branch), post (after the addition) or identity branch",
+    choices=PORTS,
+)
+BLOCKS = Knob(
+    "blocks",
+    "choice",
+    "all",
+    "blocks of those stages that get attention",
+    choices=("all", "first", "last", "alternate"),
+)
+
+STAGES = Knob(
+    "stages",
+    "text",
+    "all",
+    "stages that get attention: all, first, last or a list such as [2, 3]",
+    check=_check_stages,
+    normalise=_normalise_stages,
+)
+
+
+def backbone_section() -> Section:
+    """The section `backbone`: the family and its knobs."""
+    known = families()
+    names = tuple(family.name for family in known)
+    selector = Knob("family", "choice", names[0], "backbone family", choices=names)
+    return Section("backbone", selector, {family.name: family.knobs for family in known})
+
+
+def attention_section() -> Section:
+    """The section `attention`: the type, its knobs and where it goes."""
+    known = mechanisms()
+    names = tuple(entry.name for entry in known)
+    selector = Knob("type", "choice", "none", "attention type", choices=names)
+    placed = (PLACEMENT, STAGES, BLOCKS)
+    variants = {
+        entry.name: () if entry.layer is None else (*entry.knobs, *placed) for entry in known
+    }
+    return Section("attention", selector, variants)
+
+
+def sections() -> tuple[Section, Section, Section]:
+    """The three sections of a configuration, in the order of a space."""
+    return backbone_section(), attention_section(), recipe_section()
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Everything that defines a network and its training, with no knob left open.
+
+    Args:
+        backbone: Mapping of the backbone's knobs, `family` included.
+        attention: Mapping of the attention's active knobs, `type` included.
+        recipe: Mapping of the recipe's active knobs, `optimizer` included.
+    """
+
+    backbone: Mapping[str, Value]
+    attention: Mapping[str, Value]
+    recipe: Mapping[str, Value]
+
+    @classmethod
+    def resolve(
+        cls,
+        settings: Mapping[str, Mapping[str, Setting]],
+        values: Mapping[str, Value] | None = None,
+    ) -> Configuration:
+        """Resolves what a space fixes and tunes with the sampled values of the tuned knobs.
+
+        Args:
+            settings: Mapping from section name to its settings; sections may be missing.
+            values: Mapping from full knob names (`"attention.type"`) to sampled values;
+                knobs without one take their domain's default.
+
+        Returns:
+            A `Configuration` without inactive knobs.
+        """
+        backbone, attention, recipe = (
+            section.resolve(settings.get(section.name, {}), values or {}) for section in sections()
+        )
+        return cls(backbone, attention, recipe)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Mapping[str, Value]]) -> Configuration:
+        return cls(dict(content["backbone"]), dict(content["attention"]), dict(content["recipe"]))
+
+    def to_dict(self) -> dict[str, dict[str, Value]]:
+        return {
+            "backbone": dict(self.backbone),
+            "attention": dict(self.attention),
+            "recipe": dict(self.recipe),
+        }
+
+    def flat(self) -> dict[str, Value]:
+        """Full knob names to values: `{"backbone.family": "resnet_v1", ...}`."""
+        return {
+            f"{section}.{name}": value
+            for section, values in self.to_dict().items()
+            for name, value in values.items()
+        }
+
+    def attention_id(self) -> str:
+        """A short hash of the attention settings, from which its initial weights come."""
+        return digest(dict(self.attention))
+
+    @property
+    def attention_layer_settings(self) -> dict[str, Value]:
+        """The settings of the attention layer alone, without where it is placed."""
+        return mechanism(str(self.attention["type"])).settings(self.attention)
+
+
+def digest(content: Any) -> str:
+    """Twelve hexadecimal digits of the SHA-256 of `content` as canonical JSON."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

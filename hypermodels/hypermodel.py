@@ -1,0 +1,203 @@
+"""`kt.HyperModel` classes: a search space over attention for every backbone family.
+
+They declare their tuned knobs as KerasTuner hyperparameters, so they work in this
+package's own search and in stock tuners alike.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import keras_tuner as kt
+import numpy as np
+
+from hypermodels.batches import BatchSource
+from hypermodels.configuration import Configuration, sections
+from hypermodels.knobs import Setting, Value, is_tuned
+from hypermodels.network import ImageSpec, build_network
+from hypermodels.recipe import Budget, compile_model
+
+
+class AttentionHyperModel(kt.HyperModel):
+    """A backbone with attention, of which any setting can be fixed or tuned.
+
+    Args:
+        image: The `ImageSpec`: image shape, classes, normalisation.
+        budget: The `Budget` over which the learning rate schedule is stretched.
+        backbone: Mapping of backbone knobs to values or domains.
+        attention: Mapping of attention knobs to values or domains.
+        recipe: Mapping of recipe knobs to values or domains.
+        seed: Integer; initial weights, order and augmentation are derived from it.
+        batch_size: Integer, used when `fit` receives arrays.
+
+    Raises:
+        KnobError: If a knob is unknown or cannot take its value.
+
+    Example:
+
+    >>> hypermodel = AttentionHyperModel(
+    ...     ImageSpec((32, 32, 3), 10),
+    ...     Budget(epochs=9, steps_per_epoch=14),
+    ...     attention={"type": Choice(("none", "se", "cbam"))},
+    ... )
+    >>> tuner = kt.RandomSearch(hypermodel, "val_accuracy", max_trials=3)
+    """
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        budget: Budget,
+        *,
+        backbone: Mapping[str, Setting] | None = None,
+        attention: Mapping[str, Setting] | None = None,
+        recipe: Mapping[str, Setting] | None = None,
+        seed: int = 0,
+        batch_size: int = 128,
+    ) -> None:
+        super().__init__(name="attention")
+        self.image = image
+        self.budget = budget
+        given = {"backbone": backbone, "attention": attention, "recipe": recipe}
+        self.settings: dict[str, Mapping[str, Setting]] = {
+            section.name: section.accept(given[section.name] or {}) for section in sections()
+        }
+        self.seed = seed
+        self.batch_size = batch_size
+
+    def declare_hyperparameters(self, hp: kt.HyperParameters) -> None:
+        """Declares every tuned knob, each in the scope of the variants that have it."""
+        for section in sections():
+            section.declare(hp, self.settings[section.name])
+
+    def configuration(self, hp: kt.HyperParameters) -> Configuration:
+        """The configuration that `hp`'s values stand for."""
+        self.declare_hyperparameters(hp)
+        values: dict[str, Value] = {
+            name: bool(value) if self._is_boolean(name) else value
+            for name, value in hp.values.items()
+        }
+        return Configuration.resolve(self.settings, values)
+
+    def build(self, hp: kt.HyperParameters) -> keras.Model:
+        """Builds and compiles the model of `hp`'s values."""
+        configuration = self.configuration(hp)
+        model = build_network(configuration, self.image, seed=self.seed)
+        compile_model(model, configuration.recipe, self.budget)
+        return model
+
+    def fit(self, hp: kt.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        """Trains `model` as `model.fit` does; integer labels are turned to one-hot.
+
+        When `x` and `y` are arrays, batches come from a `BatchSource` with the recipe's
+        augmentation; anything else (a data set object) is passed on as it is. With weight
+        averaging, the averages are what is validated and what a checkpoint callback saves.
+
+        Raises:
+            ValueError: If the images are an array of another type than `uint8`.
+        """
+        given = dict(inspect.signature(model.fit).bind(*args, **kwargs).arguments)
+        recipe = self.configuration(hp).recipe
+        if float(recipe["weight_averaging"]) > 0:
+            # First of all, so that callbacks at an epoch's end see the averages.
+            swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+            given["callbacks"] = [swap, *(given.get("callbacks") or ())]
+        x, y = given.pop("x", None), given.pop("y", None)
+        if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
+            return model.fit(x, y, **given)
+        if x.dtype != np.uint8:
+            raise ValueError(
+                f"the network takes raw uint8 images, 0 to 255, and normalises them itself. "
+                f"Received: an array of {x.dtype}."
+            )
+        share = float(given.pop("validation_split", None) or 0.0)
+        if share and given.get("validation_data") is None:
+            kept = math.floor(len(x) * (1.0 - share))  # the last ones validate, as in Keras
+            given["validation_data"] = (x[kept:], y[kept:])
+            x, y = x[:kept], y[:kept]
+        batch_size = int(given.pop("batch_size", None) or self.batch_size)
+        validation = given.get("validation_data")
+        if isinstance(validation, tuple | list):
+            images, labels, *weights = validation
+            given["validation_data"] = (images, self._one_hot(labels), *weights)
+            given.setdefault("validation_batch_size", batch_size)
+        source = BatchSource(
+            x,
+            self._one_hot(y).argmax(axis=1),
+            self.image.classes,
+            batch_size,
+            self.seed,
+            recipe,
+        )
+        batches = _Epochs(source, int(given.get("initial_epoch", 0)))
+        # Keras would shuffle the batches of a PyDataset by Python's global generator.
+        return model.fit(batches, **{**given, "shuffle": False})
+
+    def _one_hot(self, labels: Any) -> np.ndarray:
+        labels = np.asarray(labels)
+        if labels.ndim == 2 and labels.shape[1] == self.image.classes:
+            return labels
+        return np.eye(self.image.classes, dtype="float32")[labels.reshape(-1)]
+
+    def _is_boolean(self, name: str) -> bool:
+        section_name, _, knob_name = name.partition(".")
+        for section in sections():
+            if section.name == section_name and knob_name in section.knobs():
+                knob = section.knobs()[knob_name]
+                setting = self.settings[section_name].get(knob_name, knob.default)
+                return knob.kind == "boolean" and is_tuned(setting)
+        return False
+
+
+class _Epochs(keras.utils.PyDataset):  # type: ignore[misc]
+    """A `BatchSource` as Keras's `fit` takes it; each epoch has its own order."""
+
+    def __init__(self, source: BatchSource, first: int) -> None:
+        super().__init__()
+        self._source = source
+        self._epoch = first
+        self._batches = list(source.epoch(first))
+
+    def __len__(self) -> int:
+        return self._source.steps_per_epoch
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        return self._batches[index]
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._batches = list(self._source.epoch(self._epoch))
+
+
+class ResNetV1HyperModel(AttentionHyperModel):
+    """`AttentionHyperModel` over ResNet v1 (basic blocks, 6n+2 layers).
+
+    Args:
+        image: The `ImageSpec`.
+        budget: The `Budget`.
+        backbone: Mapping of backbone knobs (`depth`) to values or domains.
+        **kwargs: As for `AttentionHyperModel`.
+    """
+
+    family = "resnet_v1"
+
+    def __init__(
+        self,
+        image: ImageSpec,
+        budget: Budget,
+        *,
+        backbone: Mapping[str, Setting] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            image, budget, backbone={**(backbone or {}), "family": self.family}, **kwargs
+        )
+
+
+class ResNetV2HyperModel(ResNetV1HyperModel):
+    """`AttentionHyperModel` over ResNet v2 (pre-activation bottlenecks, 9n+2 layers)."""
+
+    family = "resnet_v2"

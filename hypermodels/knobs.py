@@ -1,0 +1,318 @@
+"""What can be set: knobs, the sections that group them, and the domains they are tuned over.
+
+A `Knob` is declared once, by the mechanism, backbone or recipe that owns it. Everything
+else that speaks of it is made from that declaration: the validation of a space, its JSON
+Schema, the KerasTuner hyperparameter, the column of the summary.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Value = str | int | float | bool
+Kind = Literal["choice", "integer", "number", "boolean", "text"]
+
+
+class KnobError(ValueError):
+    """A value that a knob cannot take; the message says what it can take."""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """One setting that a space may fix or tune.
+
+    Args:
+        name: String, the key in the space, e.g. `"reduction_ratio"`.
+        kind: `"choice"` (one of `choices`), `"integer"`, `"number"`, `"boolean"`, or
+            `"text"` (whatever `check` lets pass).
+        default: The value where the space says nothing.
+        summary: String, one line for the schema and the docs.
+        choices: Tuple of the values a `"choice"` knob knows.
+        minimum: Least value of an `"integer"` or `"number"` knob.
+        maximum: Greatest value of an `"integer"` or `"number"` knob.
+        check: Callable that raises `KnobError` for a value that no bound can express
+            (a depth that fits no formula), or `None`.
+        normalise: Callable that turns what YAML gave into the knob's value (a list of
+            stages into `"2,3"`), or `None`.
+    """
+
+    name: str
+    kind: Kind
+    default: Value
+    summary: str
+    choices: tuple[Value, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    check: Callable[[Any], None] | None = field(default=None, compare=False)
+    normalise: Callable[[Any], Any] | None = field(default=None, compare=False)
+
+    def accept(self, received: Any) -> Value:
+        """Returns `received` as this knob's value.
+
+        Raises:
+            KnobError: If the knob cannot take it.
+        """
+        value = self.normalise(received) if self.normalise else received
+        if self.kind == "boolean":
+            if not isinstance(value, bool):
+                raise KnobError(f"expected true or false. Received: {received!r}")
+        elif self.kind == "choice":
+            if isinstance(value, bool) or value not in self.choices:
+                raise KnobError(f"expected one of {listed(self.choices)}. Received: {received!r}")
+            value = self.choices[self.choices.index(value)]  # 7.0 is the choice 7
+        elif self.kind != "text":
+            value = self._accept_number(value, received)
+        if self.check:
+            self.check(value)
+        accepted: Value = value
+        return accepted
+
+    def _accept_number(self, value: Any, received: Any) -> Value:
+        what = "a whole number" if self.kind == "integer" else "a number"
+        types = (int,) if self.kind == "integer" else (int, float)
+        # A whole number of any size is finite, and may be too large to be a float.
+        known = isinstance(value, types) and not isinstance(value, bool)
+        if not known or not (isinstance(value, int) or math.isfinite(value)):
+            raise KnobError(f"expected {what}{self._bounds()}. Received: {received!r}")
+        low, high = self.minimum, self.maximum
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise KnobError(f"expected {what}{self._bounds()}. Received: {received!r}")
+        return value if self.kind == "integer" else float(value)
+
+    def _bounds(self) -> str:
+        if self.minimum is not None and self.maximum is not None:
+            return f" from {self.minimum:g} to {self.maximum:g}"
+        if self.minimum is not None:
+            return f" of at least {self.minimum:g}"
+        return f" of at most {self.maximum:g}" if self.maximum is not None else ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A knob tuned over a list of values; the first is the default of presets."""
+
+    values: tuple[Value, ...]
+
+    @property
+    def default(self) -> Value:
+        return self.values[0]
+
+    def declare(self, hp: Any, name: str) -> Value:
+        """Declares the knob in a `keras_tuner.HyperParameters` and returns its value."""
+        if all(isinstance(value, bool) for value in self.values):
+            # kt.Choice([True, False]) silently becomes integers.
+            return bool(hp.Boolean(name, default=bool(self.values[0])))
+        values = list(self.values)
+        if any(isinstance(value, float) for value in values):
+            values = [float(value) for value in values]
+        value: Value = hp.Choice(name, values, default=values[0])
+        return value
+
+    def sample(self, uniform: float) -> Value:
+        """Maps a uniform number in `[0, 1)` to a value."""
+        return self.values[min(int(uniform * len(self.values)), len(self.values) - 1)]
+
+
+@dataclass(frozen=True)
+class IntRange:
+    """A knob tuned over the whole numbers from `low` to `high`, both included."""
+
+    low: int
+    high: int
+    step: int = 1
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        return tuple(range(self.low, self.high + 1, self.step))
+
+    @property
+    def default(self) -> int:
+        return self.values[len(self.values) // 2]
+
+    def declare(self, hp: Any, name: str) -> int:
+        """Declares the knob in a `keras_tuner.HyperParameters` and returns its value."""
+        return int(hp.Int(name, self.low, self.high, step=self.step, default=self.default))
+
+    def sample(self, uniform: float) -> int:
+        """Maps a uniform number in `[0, 1)` to a value."""
+        return self.values[min(int(uniform * len(self.values)), len(self.values) - 1)]
+
+
+@dataclass(frozen=True)
+class FloatRange:
+    """A knob tuned over the reals from `low` to `high`, evenly or evenly in the logarithm."""
+
+    low: float
+    high: float
+    sampling: Literal["linear", "log"] = "linear"
+
+    @property
+    def default(self) -> float:
+        return self.sample(0.5)
+
+    def declare(self, hp: Any, name: str) -> float:
+        """Declares the knob in a `keras_tuner.HyperParameters` and returns its value."""
+        value = hp.Float(name, self.low, self.high, sampling=self.sampling, default=self.default)
+        return float(value)
+
+    def sample(self, uniform: float) -> float:
+        """Maps a uniform number in `[0, 1)` to a value, rounded to six significant digits.
+
+        The rounding makes the value in the journal, in the summary and in an exported
+        space the very value that was trained.
+        """
+        if self.sampling == "log":
+            value = math.exp(
+                math.log(self.low) + uniform * (math.log(self.high) - math.log(self.low))
+            )
+        else:
+            value = self.low + uniform * (self.high - self.low)
+        return min(max(float(f"{value:.6g}"), self.low), self.high)
+
+
+Domain = Choice | IntRange | FloatRange
+Setting = Value | Domain
+
+
+def is_tuned(setting: Setting) -> bool:
+    """Whether `setting` is a domain to search, not a fixed value."""
+    return isinstance(setting, Choice | IntRange | FloatRange)
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of knobs of which one, the selector, decides which others are active.
+
+    The attention type decides whether there is a spatial kernel; the optimizer whether
+    there is a momentum. A knob that the selected variant lacks is absent from the
+    configuration, so that `none` is one configuration and not hundreds.
+
+    Args:
+        name: String, the key in the space, e.g. `"attention"`.
+        selector: The deciding `Knob`, a `"choice"`.
+        variants: Mapping from each value of the selector to the knobs it activates.
+    """
+
+    name: str
+    selector: Knob
+    variants: Mapping[str, tuple[Knob, ...]]
+
+    def path(self, knob: Knob) -> str:
+        """The knob's full name: YAML path, hyperparameter name and summary column."""
+        return f"{self.name}.{knob.name}"
+
+    def knobs(self) -> dict[str, Knob]:
+        """All knobs by name, the selector first; of knobs that share a name, the first."""
+        found = {self.selector.name: self.selector}
+        for knobs in self.variants.values():
+            for knob in knobs:
+                found.setdefault(knob.name, knob)
+        return found
+
+    def accept(self, settings: Mapping[str, Any]) -> dict[str, Setting]:
+        """Returns `settings` with every value as its knob takes it.
+
+        Args:
+            settings: Mapping from knob name to a value or a domain.
+
+        Returns:
+            A dict of the same keys.
+
+        Raises:
+            KnobError: If there is no such knob, or it cannot take a value.
+        """
+        known = self.knobs()
+        accepted: dict[str, Setting] = {}
+        for name, setting in settings.items():
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                meant = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
+                raise KnobError(f"{self.name} has no knob called {name}. {meant}")
+            try:
+                accepted[name] = _accept_setting(known[name], setting)
+            except KnobError as error:
+                raise KnobError(f"{self.name}.{name}: {error}") from error
+        return accepted
+
+    def selected(self, settings: Mapping[str, Setting]) -> tuple[str, ...]:
+        """The variants that `settings` can select."""
+        setting = settings.get(self.selector.name, self.selector.default)
+        values = setting.values if isinstance(setting, Choice) else (setting,)
+        return tuple(str(value) for value in values)
+
+    def owners(self, name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
+        """The selectable variants in which the knob called `name` is active."""
+        return tuple(
+            variant
+            for variant in self.selected(settings)
+            if any(knob.name == name for knob in self.variants[variant])
+        )
+
+    def tuned(self, settings: Mapping[str, Setting]) -> Iterator[tuple[Knob, Domain]]:
+        """The tuned knobs in the order they are declared, the selector first."""
+        for name, knob in self.knobs().items():
+            setting = settings.get(name)
+            if isinstance(setting, Choice | IntRange | FloatRange):
+                yield knob, setting
+
+    def resolve(
+        self, settings: Mapping[str, Setting], values: Mapping[str, Value]
+    ) -> dict[str, Value]:
+        """The section's final values: every active knob, no inactive one.
+
+        Args:
+            settings: What the space fixes or tunes, by knob name.
+            values: The sampled value of each tuned knob, by full name.
+
+        Returns:
+            A dict from knob name to value; the selector first.
+        """
+
+        def value_of(knob: Knob) -> Value:
+            setting = settings.get(knob.name, knob.default)
+            if isinstance(setting, Choice | IntRange | FloatRange):
+                return values.get(self.path(knob), setting.default)
+            return setting
+
+        variant = str(value_of(self.selector))
+        active = self.variants[variant]
+        return {self.selector.name: variant} | {knob.name: value_of(knob) for knob in active}
+
+    def declare(self, hp: Any, settings: Mapping[str, Setting]) -> None:
+        """Declares the tuned knobs in a `keras_tuner.HyperParameters`, each in its scope."""
+        for knob, domain in self.tuned(settings):
+            owners = self.owners(knob.name, settings)
+            if knob is self.selector or owners == self.selected(settings):
+                domain.declare(hp, self.path(knob))
+            elif owners:
+                with hp.conditional_scope(self.path(self.selector), list(owners)):
+                    domain.declare(hp, self.path(knob))
+
+
+def _accept_setting(knob: Knob, setting: Any) -> Setting:
+    if isinstance(setting, Choice):
+        if not setting.values:
+            raise KnobError("expected at least one value to choose from")
+        return Choice(tuple(knob.accept(value) for value in setting.values))
+    if isinstance(setting, IntRange | FloatRange):
+        kinds = ("integer",) if isinstance(setting, IntRange) else ("number",)
+        if knob.kind not in kinds:
+            raise KnobError(f"cannot be tuned over a range of {kinds[0]}s: {setting}")
+        for bound in (setting.low, setting.high):
+            knob.accept(bound)
+        log = isinstance(setting, FloatRange) and setting.sampling == "log"
+        if setting.low >= setting.high or (log and setting.low <= 0):
+            raise KnobError(f"expected low < high{', both above 0' if log else ''}: {setting}")
+        return setting
+    return knob.accept(setting)
+
+
+def listed(values: tuple[Value, ...] | list[Value]) -> str:
+    """Values as a person reads them in a message: `avg, max, avg+max`."""
+    return ", ".join(
+        str(value).lower() if isinstance(value, bool) else str(value) for value in values
+    )

@@ -1,0 +1,157 @@
+"""Puts attention into any functional Keras model: the only module that knows both sides.
+
+The graph is rebuilt layer by layer with `keras.models.clone_model`; where a tap is
+reached, an attention layer is called on the tensor that passes. Every layer of the new
+model is a fresh one whose initial weights are derived from the seed and its name (sharing
+layers would leave `get_layer(name).output` pointing into the old graph).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from hypermodels.attention import AttentionLayer
+from hypermodels.backbones import Site, Tap
+from hypermodels.seeds import seeded
+
+
+class PlacementError(ValueError):
+    """A requested site that the model lacks, or passes more than once."""
+
+
+def attach(
+    model: keras.Model,
+    attention: Mapping[Tap, AttentionLayer],
+    *,
+    seed: int,
+    copy_weights: bool = False,
+) -> keras.Model:
+    """Rebuilds a functional model with attention layers at the given taps.
+
+    Args:
+        model: Functional `keras.Model`. It is left as it is.
+        attention: Mapping from each tap to the layer to call there.
+        seed: Integer; every layer's initial weights are derived from it and from the
+            layer's name.
+        copy_weights: Boolean. If `True`, weights are copied from `model` by layer name
+            (a pretrained network), and only attention starts anew.
+
+    Returns:
+        A new functional model; with an empty mapping, a re-seeded copy.
+
+    Raises:
+        PlacementError: If the model is not functional, a tap's layer is not in it, or a
+            tap was not passed exactly once.
+    """
+    if not hasattr(model, "operations") or not getattr(model, "_functional", True):
+        raise PlacementError(
+            f"attention is placed into functional Keras models. Received: a "
+            f"{type(model).__name__}. Build it with keras.Model(inputs, outputs)."
+        )
+    names = {layer.name for layer in model.layers}
+    missing = sorted({tap.layer for tap in attention} - names)
+    if missing:
+        raise PlacementError(
+            f"the model {model.name!r} has no layer called {', '.join(missing)}. "
+            f"It has {len(names)} layers, such as {', '.join(sorted(names)[:5])}."
+        )
+    passed: Counter[Tap] = Counter()
+
+    def gated(tap: Tap, tensor: Any) -> Any:
+        if tap not in attention:
+            return tensor
+        passed[tap] += 1
+        return attention[tap](tensor)
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        config = seeded(layer.get_config(), seed, layer.name)
+        return type(layer).from_config(config)
+
+    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
+        if args and isinstance(args[0], list | tuple):
+            tensors = [
+                gated(Tap(layer.name, "input", place), tensor)
+                for place, tensor in enumerate(args[0])
+            ]
+            args = (type(args[0])(tensors), *args[1:])
+        elif args:
+            args = (gated(Tap(layer.name, "input", 0), args[0]), *args[1:])
+        return gated(Tap(layer.name, "output"), layer(*args, **kwargs))
+
+    rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
+    wrong = {tap: passed[tap] for tap in attention if passed[tap] != 1}
+    if wrong:
+        details = ", ".join(
+            f"{tap.side} {tap.index} of {tap.layer} {count} times" for tap, count in wrong.items()
+        )
+        raise PlacementError(
+            f"every site must be passed exactly once, but the model passes {details}."
+        )
+    if copy_weights:
+        _copy_weights(model, rebuilt)
+    return rebuilt
+
+
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    for layer in source.layers:
+        if layer.weights:
+            target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+def chosen_sites(
+    sites: tuple[Site, ...], *, stages: str = "all", blocks: str = "all"
+) -> tuple[Site, ...]:
+    """The sites that `attention.stages` and `attention.blocks` select.
+
+    Args:
+        sites: All sites of the backbone.
+        stages: `"all"`, `"first"`, `"last"`, or stage numbers such as `"2,3"`.
+        blocks: `"all"`, `"first"`, `"last"` (of each stage) or `"alternate"` (every
+            second block, from the first).
+
+    Returns:
+        The chosen sites in the order of the network.
+    """
+    numbers = sorted({site.stage for site in sites})
+    wanted = {"all": numbers, "first": numbers[:1], "last": numbers[-1:]}.get(stages)
+    if wanted is None:
+        wanted = [int(number) for number in stages.split(",")]
+    in_stages = [site for site in sites if site.stage in wanted]
+    last = {site.stage: site.block for site in in_stages}
+    keep = {
+        "all": lambda site: True,
+        "first": lambda site: site.block == 1,
+        "last": lambda site: site.block == last[site.stage],
+        "alternate": lambda site: site.block % 2 == 1,
+    }[blocks]
+    return tuple(site for site in in_stages if keep(site))
+
+
+def tap_shape(model: keras.Model, tap: Tap) -> tuple[int, int, int]:
+    """Height, width and channels of the feature map at a tap.
+
+    Args:
+        model: Functional `keras.Model`.
+        tap: The `Tap`.
+
+    Returns:
+        A tuple of three integers.
+
+    Raises:
+        PlacementError: If what passes there is not a feature map of known size.
+    """
+    layer = model.get_layer(tap.layer)
+    tensor = layer.output if tap.side == "output" else layer.input
+    if isinstance(tensor, list | tuple):
+        tensor = tensor[tap.index]
+    shape = tuple(tensor.shape)
+    if len(shape) != 4 or None in shape[1:]:
+        raise PlacementError(
+            f"attention needs a feature map (batch, height, width, channels) of known size. "
+            f"Received: {shape} at the {tap.side} of {tap.layer!r}."
+        )
+    return int(shape[1]), int(shape[2]), int(shape[3])

@@ -1,0 +1,103 @@
+"""What the driver tells a worker, and what a worker tells the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One trial's training, from where its lineage stands to where it must get.
+
+    Args:
+        trial_id: String.
+        lineage: String; names the checkpoint.
+        configuration: The configuration as plain values.
+        epochs: Integer, epochs in all that it must have trained when it ends.
+        full_epochs: Integer, the full budget, on which the schedule is stretched.
+        seed: Integer, the search seed.
+        batch_size: Integer.
+        threads: Integer, threads to compute with on a CPU.
+        objective: String, the metric that is the score.
+        run_directory: The run directory.
+    """
+
+    trial_id: str
+    lineage: str
+    configuration: dict[str, dict[str, Any]]
+    epochs: int
+    full_epochs: int
+    seed: int
+    batch_size: int
+    threads: int
+    objective: str
+    run_directory: Path
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export and where to.
+
+    Args:
+        assignment: The trial's `Assignment`, as it was trained.
+        score: The objective that the journal has for it.
+        target: Folder to write to; it exists and is empty.
+    """
+
+    assignment: Assignment
+    score: float
+    target: Path
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch is trained, and its state is on disk. `epoch` counts from 1."""
+
+    trial_id: str
+    epoch: int
+    metrics: dict[str, float]
+    final: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class TrialDone:
+    """A task has reached its end; `result` is what it returned."""
+
+    trial_id: str
+    seconds: float
+    result: dict[str, Any] = field(default_factory=dict)
+    final: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class TrialFailed:
+    """A task cannot go on, and would fail again: the configuration is to blame."""
+
+    trial_id: str
+    reason: str
+    seconds: float
+    final: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker process ended without a word: a signal, an exit, the out-of-memory guard."""
+
+    trial_id: str
+    reason: str
+    seconds: float
+    final: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
+class MachineFault:
+    """The machine refused something (disk full): nobody's configuration is to blame."""
+
+    trial_id: str
+    reason: str
+    final: ClassVar[bool] = True
+
+
+Event = EpochDone | TrialDone | TrialFailed | WorkerDied | MachineFault

@@ -1,0 +1,173 @@
+"""Where configurations come from: seeded sampling without repetition or infeasible ones.
+
+Every configuration is a pure function of the space, the seed and its place in the search.
+A configuration that builds the same network as one already drawn, or breaks a constraint,
+is passed over before it becomes a trial.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from hypermodels.configuration import Configuration
+from hypermodels.cost import CostModel
+from hypermodels.knobs import FloatRange
+from search.errors import SpaceError
+from search.hyperband import Bracket, Candidate, brackets
+from search.space import Space, depends_on_tuning
+
+ENUMERABLE = 4096
+"""Spaces with at most this many combinations of values are listed in full."""
+
+MAX_MISSES = 2000
+"""Draws in a row without a new feasible configuration after which a space counts as used up."""
+
+
+class SampledCandidates:
+    """The `Candidates` of a space.
+
+    Args:
+        space: The `Space`.
+        costs: The `CostModel` of its images.
+    """
+
+    def __init__(self, space: Space, costs: CostModel) -> None:
+        self._space = space
+        self._costs = costs
+        self._brackets = brackets(int(space.search["max_epochs"]), int(space.search["factor"]))
+        self._first: dict[tuple[int, int], list[Candidate]] = {}
+        self._drawn: set[str] = set()
+        self._next_iteration = 0
+        self._replacements: dict[tuple[int, int], list[Candidate]] = {}
+        self.refused: dict[str, int] = {}
+        self._every = self._enumerate()
+
+    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
+        """The candidates of a bracket's first rung; see `hyperband.Candidates`."""
+        while self._next_iteration <= iteration:
+            self._draw_iteration(self._next_iteration)
+            self._next_iteration += 1
+        return self._first[iteration, bracket][:places]
+
+    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        """Replacements for failed trials of a bracket; see `hyperband.Candidates`."""
+        found = self._replacements.setdefault((iteration, bracket), [])
+        if len(found) < count:
+            taken = set(self._drawn)
+            stream = self._stream(taken, "replacement", iteration, bracket)
+            found[:] = itertools.islice(stream, count)
+        return found[:count]
+
+    def _draw_iteration(self, iteration: int) -> None:
+        for bracket in self._brackets:
+            self._first[iteration, bracket.number] = self._draw_bracket(iteration, bracket)
+        if not any(self._first[iteration, bracket.number] for bracket in self._brackets):
+            raise SpaceError(self._nothing_feasible())
+
+    def _draw_bracket(self, iteration: int, bracket: Bracket) -> list[Candidate]:
+        places = bracket.rungs[0].places
+        chosen: list[Candidate] = []
+        own: set[str] = set()
+        if iteration == 0 and bracket is self._brackets[0]:
+            for name in self._space.presets:
+                configuration = self._space.preset_configuration(name)
+                identity = self._identity_if_feasible(configuration)
+                if identity is not None and identity not in own:
+                    own.add(identity)
+                    chosen.append(Candidate(configuration, identity, name))
+            chosen = chosen[:places]
+            self._drawn |= own
+        stream = self._stream(self._drawn, "first", iteration, bracket.number)
+        fresh = list(itertools.islice(stream, places - len(chosen)))
+        chosen += fresh
+        if len(chosen) < places:
+            # The space is used up: configurations of other brackets come again. What they
+            # have trained is not trained again, but this bracket compares them later.
+            own |= {candidate.identity for candidate in fresh}
+            stream = self._stream(own, "again", iteration, bracket.number)
+            chosen += itertools.islice(stream, places - len(chosen))
+        return chosen
+
+    def _stream(self, taken: set[str], *purpose: object) -> Iterator[Candidate]:
+        """Yields feasible configurations whose network is not in `taken`, and adds them."""
+        entropy = [int(self._space.search["seed"]), *map(_number, purpose)]
+        random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
+        misses = 0
+        for configuration in self._draws(random):
+            identity = self._identity_if_feasible(configuration)
+            if identity is None or identity in taken:
+                misses += 1
+                if misses == MAX_MISSES and self._every is None:
+                    return
+                continue
+            taken.add(identity)
+            misses = 0
+            yield Candidate(configuration, identity)
+
+    def _draws(self, random: np.random.Generator) -> Iterator[Configuration]:
+        if self._every is not None:
+            for place in random.permutation(len(self._every)):
+                yield self._every[place]
+            return
+        while True:
+            yield self._sample(random)
+
+    def _sample(self, random: np.random.Generator) -> Configuration:
+        # One number for every tuned knob, active or not, so that the value of one knob
+        # never shifts the draws of the next.
+        return self._space.configuration(
+            {
+                name: domain.sample(float(random.random()))
+                for name, (_, _, domain) in self._space.tuned().items()
+            }
+        )
+
+    def _enumerate(self) -> list[Configuration] | None:
+        """Every network of the space once, or `None` if they are too many to list."""
+        domains = {name: domain for name, (_, _, domain) in self._space.tuned().items()}
+        if any(isinstance(domain, FloatRange) for domain in domains.values()):
+            return None
+        lists = [domain.values for domain in domains.values()]  # type: ignore[union-attr]
+        if math.prod(len(values) for values in lists) > ENUMERABLE:
+            return None
+        found: dict[str, Configuration] = {}
+        for values in itertools.product(*lists):
+            configuration = self._space.configuration(dict(zip(domains, values, strict=True)))
+            identity = self._identity_if_feasible(configuration)
+            if identity is not None:
+                found.setdefault(identity, configuration)
+        return list(found.values())
+
+    def _identity_if_feasible(self, configuration: Configuration) -> str | None:
+        reason = self.infeasible(configuration)
+        if reason is not None:
+            self.refused[reason] = self.refused.get(reason, 0) + 1
+            return None
+        return self._costs.identity(configuration)
+
+    def infeasible(self, configuration: Configuration) -> str | None:
+        """Why the search refuses a configuration, or `None` if it may become a trial."""
+        reason = self._costs.infeasible(configuration)
+        if reason is not None:
+            return reason
+        limits = self._space.constraints
+        cost = self._costs.cost(configuration)
+        for name, value in (("parameters", cost.parameters), ("macs", cost.macs)):
+            limit = int(limits[f"max_{name}"])
+            if limit and value > limit:
+                return f"more than constraints.max_{name} ({limit:,})"
+        return None
+
+    def _nothing_feasible(self) -> str:
+        worst = sorted(self.refused.items(), key=lambda item: -item[1])[:3]
+        reasons = "; ".join(reason for reason, _ in worst) or "it has no configuration"
+        tuned = "no configuration" if depends_on_tuning(self._space) else "the one configuration"
+        return f"{self._space.source}: {tuned} of this space can be built: {reasons}."
+
+
+def _number(part: object) -> int:
+    return part if isinstance(part, int) else int.from_bytes(str(part).encode()[:4], "big")

@@ -1,0 +1,134 @@
+"""The arrays that trials read, as `prepare` wrote them: memory maps that workers share.
+
+The test split lies in a folder of its own, which `open_test` alone opens.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search.data.dataset import AnyArray, Split
+from search.data.manifest import MANIFEST, PreparedInfo
+from search.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedData:
+    """What a search may look at.
+
+    Args:
+        info: The manifest.
+        train: Split of read-only memory maps.
+        validation: Split of read-only memory maps.
+    """
+
+    info: PreparedInfo
+    train: Split
+    validation: Split
+
+
+def open_prepared(directory: Path, *, verify: bool = False) -> PreparedData:
+    """Opens the training and validation arrays; never the test split.
+
+    Args:
+        directory: Folder that `prepare` wrote.
+        verify: Boolean, whether to read every byte and compare its SHA-256, which takes
+            a moment. Sizes, shapes and dtypes are always checked. Defaults to `False`.
+
+    Returns:
+        A `PreparedData` with read-only memory maps: uint8 `(n, height, width, channels)`
+        and int64 `(n,)`.
+
+    Raises:
+        DataError: When the folder or a file is missing or damaged.
+    """
+    info = _read_manifest(directory)
+    return PreparedData(
+        info,
+        _open_split(directory, info, "train", info.train_count, verify),
+        _open_split(directory, info, "validation", info.validation_count, verify),
+    )
+
+
+def open_test(directory: Path) -> Split:
+    """Opens the test split and verifies it; nothing else in the program reads it.
+
+    Args:
+        directory: Folder that `prepare` wrote.
+
+    Returns:
+        A `Split` of read-only memory maps.
+
+    Raises:
+        DataError: When a file is missing, damaged, or not the one that was written.
+    """
+    info = _read_manifest(directory)
+    return _open_split(directory, info, "test/test", info.test_count, verify=True)
+
+
+def _read_manifest(directory: Path) -> PreparedInfo:
+    path = directory / MANIFEST
+    try:
+        values: Any = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise _damaged(directory, path, "no such file") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(directory, path, f"{type(error).__name__}: {error}") from error
+    return PreparedInfo.from_dict(values, str(path))
+
+
+def _open_split(directory: Path, info: PreparedInfo, stem: str, count: int, verify: bool) -> Split:
+    images, labels = f"{stem}_images.npy", f"{stem}_labels.npy"
+    return Split(
+        _open_array(directory, info, images, (count, *info.image_shape), np.uint8, verify),
+        _open_array(directory, info, labels, (count,), np.int64, verify),
+    )
+
+
+def _open_array(
+    directory: Path,
+    info: PreparedInfo,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: type[np.generic],
+    verify: bool,
+) -> AnyArray:
+    path = directory / name
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(array, np.memmap):
+            raise ValueError("an archive and no .npy file")
+        size = path.stat().st_size
+        digest = _sha256_of(path) if verify else info.sha256[name]
+    except FileNotFoundError as error:
+        raise _damaged(directory, path, "no such file") from error
+    except (OSError, ValueError, EOFError, OverflowError) as error:
+        raise _damaged(directory, path, f"{type(error).__name__}: {error}") from error
+    if array.shape != shape or array.dtype != dtype or size != array.offset + array.nbytes:
+        raise _damaged(
+            directory,
+            path,
+            f"shape={array.shape}, dtype={array.dtype}, {size} bytes, expected {shape}",
+        )
+    if digest != info.sha256[name]:
+        raise _damaged(directory, path, f"sha256={digest}, expected {info.sha256[name]}")
+    return array
+
+
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _damaged(directory: Path, path: Path, received: str) -> DataError:
+    return DataError(
+        f"The prepared data is damaged or incomplete: {path}. Expected the file as it was "
+        f"written when the search started. Received: {received}. Delete the folder "
+        f"{directory} and start the command again: it prepares the same data anew."
+    )

@@ -1,0 +1,209 @@
+"""Cuts the splits of a search and writes them once, for every worker to map.
+
+Crash safety: each file is written under a temporary name, fsynced and renamed, and the
+manifest `data.json` is removed first and written last. A manifest that is there thus
+vouches for every file beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+
+from search.data.dataset import AnyArray, Dataset
+from search.data.manifest import MANIFEST, PreparedInfo, SplitSettings
+from search.data.splits import Indices, balanced_subset, stratified_split
+from search.errors import DataError, StorageError
+from search.files import sync_folder, write_atomically
+
+_ROWS_AT_ONCE = 4096
+
+
+class _Sink(Protocol):
+    def write(self, data: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One file to be: some rows, or all, of an array."""
+
+    array: AnyArray
+    rows: Indices | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        count = len(self.array) if self.rows is None else len(self.rows)
+        return (count, *self.array.shape[1:])
+
+    def write_to(self, sink: _Sink) -> None:
+        """Writes the bytes of an `.npy` file, a few rows at a time: no second copy."""
+        np.lib.format.write_array_header_1_0(
+            sink,
+            {"descr": self.array.dtype.str, "fortran_order": False, "shape": self.shape},
+        )
+        for rows in self._windows():
+            sink.write(rows.tobytes())
+
+    def _windows(self) -> Iterator[AnyArray]:
+        for start in range(0, self.shape[0], _ROWS_AT_ONCE):
+            window = slice(start, start + _ROWS_AT_ONCE)
+            yield self.array[window if self.rows is None else self.rows[window]]
+
+    def channel_statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """Mean and standard deviation of each channel of uint8 images.
+
+        Counted in whole numbers, so that they do not depend on the order of a sum.
+        """
+        channels = self.shape[-1]
+        counts = np.zeros((channels, 256), np.int64)
+        for rows in self._windows():
+            for channel in range(channels):
+                counts[channel] += np.bincount(rows[..., channel].reshape(-1), minlength=256)
+        values = np.arange(256)
+        total = counts.sum(axis=1)
+        mean = counts @ values / total
+        variance = counts @ values**2 / total - mean**2
+        # One flat colour has no deviation to divide by.
+        std = np.sqrt(np.maximum(variance, 1.0))
+        return tuple(map(float, mean)), tuple(map(float, std))
+
+
+class _HashingSink:
+    """Passes bytes on to a file, if there is one, and hashes them."""
+
+    def __init__(self, file: IO[bytes] | None = None) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes, /) -> None:
+        self._hash.update(data)
+        if self._file is not None:
+            self._file.write(data)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def prepare(dataset: Dataset, settings: SplitSettings, directory: Path) -> PreparedInfo:
+    """Cuts the validation split and writes the arrays of a search.
+
+    Args:
+        dataset: The data set.
+        settings: Validation size, limit on the training images, seed.
+        directory: Folder to write to; created, or written over.
+
+    Returns:
+        The manifest, as written to `data.json`.
+
+    Raises:
+        DataError: When there are too few images for the split.
+        StorageError: When the machine refuses a write.
+
+    Example:
+
+    >>> info = prepare(load_dataset("cifar10-sample"), SplitSettings(0.1), tmp_path)
+    >>> info.train_count, info.validation_count, info.test_count
+    (1800, 200, 500)
+    """
+    parts = _parts(dataset, settings)
+    try:
+        (directory / "test").mkdir(parents=True, exist_ok=True)
+        (directory / MANIFEST).unlink(missing_ok=True)
+        sync_folder(directory)
+        hashes = {name: _write_part(directory / name, part) for name, part in parts.items()}
+        info = _info(dataset, settings, parts, hashes)
+        content = json.dumps(info.to_dict(), indent=2).encode("ascii") + b"\n"
+        write_atomically(directory / MANIFEST, lambda file: file.write(content))
+    except OSError as error:
+        raise StorageError(
+            f"The data could not be written to {directory}. Expected room and the right to "
+            f"write there. Received: {error}. Free some space or choose another run directory, "
+            "then start again."
+        ) from error
+    return info
+
+
+def fingerprint_of(dataset: Dataset, settings: SplitSettings) -> str:
+    """The fingerprint that `prepare` would give, without writing anything.
+
+    Raises:
+        DataError: When there are too few images for the split.
+    """
+    parts = _parts(dataset, settings)
+    hashes = {}
+    for name, part in parts.items():
+        sink = _HashingSink()
+        part.write_to(sink)
+        hashes[name] = sink.hexdigest()
+    return _info(dataset, settings, parts, hashes).fingerprint
+
+
+def _parts(dataset: Dataset, settings: SplitSettings) -> dict[str, _Part]:
+    """Every file by its name, in the order of the manifest."""
+    labels = dataset.train.labels
+    kept = np.arange(len(labels), dtype=np.int64)
+    if settings.limit is not None:
+        kept = balanced_subset(labels, settings.limit, seed=settings.seed)
+        if settings.limit < 2 * len(dataset.class_names):
+            raise DataError(
+                f"A limit of {settings.limit} training images is too small for "
+                f"{len(dataset.class_names)} classes. Expected at least "
+                f"{2 * len(dataset.class_names)}: one of each class to train, one to validate. "
+                f"Received: limit={settings.limit}. Raise the limit."
+            )
+    try:
+        rest, chosen = stratified_split(labels[kept], settings.validation, seed=settings.seed)
+    except DataError as error:
+        raise DataError(
+            f"The validation split of {dataset.source} cannot be cut. {error}"
+        ) from error
+    return {
+        "train_images.npy": _Part(dataset.train.images, kept[rest]),
+        "train_labels.npy": _Part(labels, kept[rest]),
+        "validation_images.npy": _Part(dataset.train.images, kept[chosen]),
+        "validation_labels.npy": _Part(labels, kept[chosen]),
+        "test/test_images.npy": _Part(dataset.test.images, None),
+        "test/test_labels.npy": _Part(dataset.test.labels, None),
+    }
+
+
+def _info(
+    dataset: Dataset,
+    settings: SplitSettings,
+    parts: Mapping[str, _Part],
+    hashes: Mapping[str, str],
+) -> PreparedInfo:
+    height, width, channels = dataset.train.images.shape[1:]
+    mean, std = parts["train_images.npy"].channel_statistics()
+    return PreparedInfo(
+        source=dataset.source,
+        class_names=dataset.class_names,
+        image_shape=(height, width, channels),
+        train_count=parts["train_labels.npy"].shape[0],
+        validation_count=parts["validation_labels.npy"].shape[0],
+        test_count=parts["test/test_labels.npy"].shape[0],
+        validation=settings.validation,
+        limit=settings.limit,
+        seed=settings.seed,
+        mean=mean,
+        std=std,
+        sha256=dict(hashes),
+    )
+
+
+def _write_part(path: Path, part: _Part) -> str:
+    digests = []
+
+    def write(file: IO[bytes]) -> None:
+        sink = _HashingSink(file)
+        part.write_to(sink)
+        digests.append(sink.hexdigest())
+
+    write_atomically(path, write)
+    return digests[0]

@@ -1,0 +1,156 @@
+"""The definition of a space: every key it can have, once.
+
+Validation (`space.py`) and the JSON Schema for editors (`schema.py`) are both made from
+what stands here and from the sections that `hypermodels` declares.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hypermodels.configuration import sections
+from hypermodels.knobs import Knob, KnobError, Section
+from hypermodels.presets import PRESETS
+
+OBJECTIVES: Mapping[str, str] = {
+    "val_accuracy": "max",
+    "val_loss": "min",
+}
+"""What a search can optimise, and in which direction."""
+
+_COUNT_SUFFIXES = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+
+
+def _count(received: Any) -> Any:
+    """Turns `300k` or `1.5M` into a whole number."""
+    if isinstance(received, str):
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG])", received)
+        if match:
+            return round(float(match[1]) * _COUNT_SUFFIXES[match[2].lower()])
+    return received
+
+
+def _fraction_or_count(value: Any) -> None:
+    if not (0 < value < 1 or (value >= 1 and float(value).is_integer())):
+        raise KnobError(
+            f"expected a share between 0 and 1, or a whole number of images. Received: {value!r}"
+        )
+
+
+def _nonempty(value: Any) -> None:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise KnobError(f"expected a name or a path. Received: {value!r}")
+
+
+DATA = (
+    Knob(
+        "name",
+        "text",
+        "cifar10",
+        "cifar10, cifar100, cifar10-sample (ships with the package), or a path to an .npz, a "
+        "cifar-10-batches-py folder, or a folder with one sub-folder a class",
+        check=_nonempty,
+    ),
+    Knob(
+        "validation",
+        "number",
+        0.1,
+        "validation images, cut from the training images: a share or a number",
+        minimum=0.0,
+        check=_fraction_or_count,
+    ),
+    Knob("batch_size", "integer", 128, "images a training step", minimum=1, maximum=65536),
+    Knob(
+        "limit",
+        "integer",
+        0,
+        "use at most this many training images, balanced over the classes; 0 means all",
+        minimum=0,
+    ),
+    Knob(
+        "test_fraction",
+        "number",
+        0.1,
+        "share held out as test images where the data set has no test split",
+        minimum=0.001,
+        maximum=0.9,
+    ),
+    Knob(
+        "image_size",
+        "integer",
+        0,
+        "side to which a folder's images are resized; 0 means as they are",
+        minimum=0,
+        maximum=4096,
+    ),
+)
+
+SEARCH = (
+    Knob("algorithm", "choice", "hyperband", "search algorithm", choices=("hyperband",)),
+    Knob(
+        "objective",
+        "choice",
+        "val_accuracy",
+        "what is optimised, at a trial's last epoch",
+        choices=tuple(OBJECTIVES),
+    ),
+    Knob("max_epochs", "integer", 27, "epochs of the full budget", minimum=1, maximum=100_000),
+    Knob("factor", "integer", 3, "each rung keeps one in this many", minimum=2, maximum=100),
+    Knob(
+        "hyperband_iterations",
+        "integer",
+        1,
+        "how many times all brackets are run, each time with new configurations",
+        minimum=1,
+        maximum=1000,
+    ),
+    Knob("seed", "integer", 0, "seed of everything random", minimum=0, maximum=2**31 - 1),
+    Knob(
+        "threads",
+        "integer",
+        1,
+        "threads that a trial computes with on a CPU; part of the result's last bits",
+        minimum=1,
+        maximum=1024,
+    ),
+)
+
+CONSTRAINTS = (
+    Knob(
+        "max_parameters",
+        "integer",
+        0,
+        "networks with more weights are refused before they are built; 0 means no limit",
+        minimum=0,
+        normalise=_count,
+    ),
+    Knob(
+        "max_macs",
+        "integer",
+        0,
+        "networks with more multiply-adds an image are refused; 0 means no limit",
+        minimum=0,
+        normalise=_count,
+    ),
+)
+
+PLAIN_SECTIONS: Mapping[str, tuple[Knob, ...]] = {
+    "data": DATA,
+    "search": SEARCH,
+    "constraints": CONSTRAINTS,
+}
+"""Sections whose keys are fixed, never tuned."""
+
+PRESET_NAMES = tuple(PRESETS)
+
+
+def tuned_sections() -> dict[str, Section]:
+    """The sections whose keys may be fixed or tuned, by name."""
+    return {section.name: section for section in sections()}
+
+
+def top_level_keys() -> tuple[str, ...]:
+    """The keys of a space, in the order it is written."""
+    return (*tuned_sections(), *PLAIN_SECTIONS, "presets")

@@ -1,0 +1,181 @@
+"""Trials side by side on this machine, each in a process of its own.
+
+A fork server imports the framework once; each trial is a fork of it, which costs
+milliseconds and takes everything with it when it ends: memory, threads, crashes. A worker
+ends by itself when the driver is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from search.assignment import Event, WorkerDied
+from search.worker import Task, run_task
+
+PRELOAD = ["search.trial", "search.export_worker"]
+
+
+def cpu_count() -> int:
+    """The cores this process may use."""
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+
+
+def gpu_ids() -> list[str]:
+    """The GPUs this process may use, found without initialising a framework."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listing = subprocess.run(
+        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    return listing.stdout.split() if listing.returncode == 0 else []
+
+
+def default_workers(threads: int) -> int:
+    """One worker a GPU where there are any, else as many as the cores allow."""
+    return len(gpu_ids()) or max(1, cpu_count() // threads)
+
+
+@dataclass
+class _Worker:
+    name: str
+    trial_id: str
+    process: BaseProcess
+    connection: Connection
+    started: float
+    finished: bool = False
+
+
+class LocalExecutor:
+    """Runs tasks in forked worker processes.
+
+    Args:
+        workers: Integer, how many run at once.
+        log: File that takes what the fork server prints.
+    """
+
+    def __init__(self, workers: int, log: Path) -> None:
+        self._names = [f"worker{number}" for number in range(workers)]
+        self._log = log
+        self._gpus = gpu_ids()
+        self._busy: dict[str, _Worker] = {}
+        self._context = multiprocessing.get_context("forkserver")
+
+    def __enter__(self) -> LocalExecutor:
+        self._context.set_forkserver_preload(PRELOAD)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def workers(self) -> int:
+        return len(self._names)
+
+    def idle(self) -> list[str]:
+        """The workers that have nothing to do."""
+        return [name for name in self._names if name not in self._busy]
+
+    def running(self) -> dict[str, str]:
+        """The trials that run, by worker."""
+        return {name: worker.trial_id for name, worker in self._busy.items()}
+
+    def submit(self, worker: str, task: Task) -> None:
+        """Starts a task in a new process on an idle worker."""
+        here, there = self._context.Pipe()
+        gpu = self._gpus[self._names.index(worker) % len(self._gpus)] if self._gpus else None
+        process = self._context.Process(
+            target=run_task, args=(task, there, gpu), name=task.trial_id, daemon=True
+        )
+        with _quiet_start(self._log):
+            process.start()
+        there.close()
+        self._busy[worker] = _Worker(worker, task.trial_id, process, here, time.monotonic())
+
+    def events(self, timeout: float) -> Iterator[tuple[str, Event]]:
+        """Yields what workers have to say, after at most `timeout` seconds of silence.
+
+        Yields:
+            Tuples of the worker's name and an `Event`. After the last event of a task
+            its worker is idle.
+        """
+        sources: dict[Any, _Worker] = {}
+        for worker in self._busy.values():
+            sources[worker.connection] = worker
+            sources[worker.process.sentinel] = worker
+        ready = {sources[source].name for source in wait(list(sources), timeout)}
+        for name in sorted(ready):
+            yield from ((name, event) for event in self._drain(self._busy[name]))
+
+    def _drain(self, worker: _Worker) -> Iterator[Event]:
+        gone = not worker.process.is_alive()  # before reading: what it sent is then all there
+        with contextlib.suppress(EOFError, ConnectionError):
+            while worker.connection.poll():
+                event: Event = worker.connection.recv()
+                worker.finished = worker.finished or event.final
+                yield event
+        if not gone:
+            return
+        worker.process.join()
+        worker.connection.close()
+        del self._busy[worker.name]
+        if not worker.finished:
+            seconds = time.monotonic() - worker.started
+            yield WorkerDied(worker.trial_id, _cause(worker.process.exitcode), seconds)
+
+    def kill(self) -> None:
+        """Ends all workers at once; what they have on disk stays."""
+        for worker in self._busy.values():
+            worker.process.kill()
+        for worker in self._busy.values():
+            worker.process.join()
+            worker.connection.close()
+        self._busy.clear()
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        guess = ", perhaps by the machine's out-of-memory guard" if name == "SIGKILL" else ""
+        return f"its worker process was killed by {name}{guess}"
+    return f"its worker process ended with exit code {exitcode}"
+
+
+@contextlib.contextmanager
+def _quiet_start(log: Path) -> Iterator[None]:
+    """Sends what the fork server inherits as standard error to a file.
+
+    The framework greets whoever imports it with lines that would tear the progress
+    display apart.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)

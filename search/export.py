@@ -1,0 +1,145 @@
+"""The driver's side of an export: choose the best trial, have it saved, publish it whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search.assignment import ExportRequest, MachineFault, TrialDone, TrialFailed, WorkerDied
+from search.errors import ExportError, SearchFailedError
+from search.executors.local import LocalExecutor
+from search.files import storage_errors, sync_folder, write_json, write_text
+from search.run import Run
+from search.run_directory import best_folder
+from search.signals import Signals
+from search.state import TrialState
+from search.tuner import assignment_of
+from search.worker import Task
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A published model.
+
+    Args:
+        folder: The folder with everything.
+        trial_id: The trial it is.
+        metrics: The contents of its `metrics.json`.
+    """
+
+    folder: Path
+    trial_id: str
+    metrics: dict[str, Any]
+
+
+def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported:
+    """Exports the best trial of a run to its folder `best/`, unless it is there already.
+
+    The test images are read here and nowhere else; the journal says so before it happens.
+
+    Returns:
+        What was exported.
+
+    Raises:
+        SearchFailedError: If no trial has finished.
+        ExportError: If the saved model is not the trained one.
+        StorageError: If the machine refuses a write.
+    """
+    best = _best(run)
+    folder = best_folder(run.path)
+    for record in reversed(run.state.exports):
+        if record["trial"] == best.trial_id and (folder / "metrics.json").exists():
+            return Exported(folder, best.trial_id, record["metrics"])
+    partial = run.path / "best.partial"
+    with storage_errors("the exported model", partial):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+    run.record(
+        {
+            "type": "test_read",
+            "purpose": f"export of trial {best.trial_id}",
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+    )
+    request = ExportRequest(
+        assignment_of(run, best.trial_id, best.lineage, best.configuration.to_dict(), best.epochs),
+        float(best.score or 0.0),
+        partial.resolve(),
+    )
+    metrics: dict[str, Any] = {
+        "trial": best.trial_id,
+        "objective": run.space.search["objective"],
+        "score": best.score,
+        "parameters": best.parameters,
+        "macs": best.macs,
+        **_run_task("search.export_worker:export", request, run, executor, signals),
+        **_run_task("search.export_worker:compare", request, run, executor, signals),
+    }
+    with storage_errors("the exported model", partial):
+        write_json(partial / "metrics.json", metrics)
+        write_text(partial / "hyperparameters.yaml", fixed_space(run, best))
+        _publish(partial, folder)
+    run.record({"type": "export", "trial": best.trial_id, "metrics": metrics})
+    return Exported(folder, best.trial_id, metrics)
+
+
+def fixed_space(run: Run, best: TrialState) -> str:
+    """A trial's configuration as a space with nothing tuned."""
+    content = {
+        **best.configuration.to_dict(),
+        "data": dict(run.space.data),
+        "search": dict(run.space.search),
+    }
+    head = (
+        f"# Trial {best.trial_id} of a search over {run.space.source}: "
+        f"{run.space.search['objective']} {best.score} after {best.epochs} epochs.\n"
+    )
+    return head + yaml.safe_dump(content, sort_keys=False)
+
+
+def _best(run: Run) -> TrialState:
+    ranked = run.state.best_first(maximise=run.space.maximise)
+    if not ranked:
+        raise SearchFailedError(f"no trial of {run.path} has finished, so there is no best one.")
+    return ranked[0]
+
+
+def _run_task(
+    function: str, request: ExportRequest, run: Run, executor: LocalExecutor, signals: Signals
+) -> dict[str, Any]:
+    trial_id = request.assignment.trial_id
+    task = Task(function, request, trial_id, request.assignment.threads, run.path / "export.log")
+    executor.submit(executor.idle()[0], task)
+    while executor.running():
+        for _, event in executor.events(0.5):
+            if isinstance(event, TrialDone):
+                result = event.result
+            elif isinstance(event, TrialFailed | WorkerDied | MachineFault):
+                raise ExportError(
+                    f"trial {trial_id} could not be exported: {event.reason}. "
+                    f"Details are in {task.log}."
+                )
+        signals.check()
+    return result
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Puts a finished folder in its place; a reader sees the old one or the new one."""
+    for root, _, files in os.walk(partial):
+        for name in files:
+            with (Path(root) / name).open("rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(root))
+    old = folder.with_name("best.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    sync_folder(folder.parent)
+    shutil.rmtree(old, ignore_errors=True)

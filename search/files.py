@@ -1,0 +1,112 @@
+"""Files that are there whole or not at all, and a lock that dies with its holder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from search.errors import RunLockedError, StorageError
+
+
+@contextlib.contextmanager
+def storage_errors(what: str, path: Path) -> Iterator[None]:
+    """Turns an `OSError` of a write into a `StorageError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"cannot write {what} to {path}: {error.strerror or error}. Nothing is lost: make "
+            "room or mend the permission, then run the same command again."
+        ) from error
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Writes a file under a temporary name, fsyncs it, renames it, fsyncs the folder.
+
+    Args:
+        path: The file's final name.
+        write: Called with the open temporary file.
+
+    Raises:
+        OSError: If the machine refuses; the file is then as it was before.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes text atomically as UTF-8; see `write_atomically`."""
+    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON atomically; see `write_atomically`."""
+    write_text(path, json.dumps(content, indent=2) + "\n")
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder survive a power loss."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class FileLock:
+    """A lock that the kernel holds and releases when its holder dies, however it dies.
+
+    Args:
+        path: The lock file; it stays, and says who held it last.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def acquire(self) -> None:
+        """Takes the lock.
+
+        Raises:
+            RunLockedError: If a living process holds it; the message says which one.
+        """
+        file = self._path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise RunLockedError(
+                f"{self._path.parent} is being driven by {holder}. Wait until it ends, or stop "
+                "it, or choose another --name."
+            ) from error
+        file.truncate(0)
+        file.write(
+            f"process {os.getpid()} on {socket.gethostname()} "
+            f"since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
+        )
+        file.flush()
+        self._file = file
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

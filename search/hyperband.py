@@ -1,0 +1,298 @@
+"""Hyperband as pure decisions: what is known about finished trials -> which trials exist.
+
+Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar: "Hyperband: A Novel Bandit-Based Approach
+to Hyperparameter Optimization", JMLR 18, 2018, algorithm 1.
+
+There is no state to save or to corrupt: `Hyperband.trials(outcomes)` derives every trial
+that exists so far from the plan, the candidates and the outcomes, so the answer depends
+neither on the order in which trials finish nor on the number of workers. Beyond the paper:
+
+* A trial is promoted as soon as it is certain to be among its rung's best, that is when
+  fewer than `k` others are better or may still become better; what is promoted is exactly
+  the top `k`, ties going to the earlier trial.
+* A failed trial is replaced: in the first rung by a new candidate, in later rungs by the
+  next best of the rung before. Replacements are chosen when the rung's other trials have
+  ended, in the order of the slots, so they too do not depend on timing.
+* Where a space has fewer configurations than a bracket has places, the bracket is
+  narrower but still halves its way to the full budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hypermodels.configuration import Configuration
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One round of a bracket: `places` trials are trained to `epochs` epochs in all."""
+
+    places: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """A bracket of successive halving; `number` is `s` in the paper."""
+
+    number: int
+    rungs: tuple[Rung, ...]
+
+
+def brackets(max_epochs: int, factor: int) -> tuple[Bracket, ...]:
+    """The brackets of one Hyperband iteration, the most exploring one first.
+
+    Args:
+        max_epochs: Integer, the full budget `R`.
+        factor: Integer, `eta`: each rung keeps one in `factor`.
+
+    Returns:
+        Brackets `s_max .. 0` with `s_max = floor(log_eta R)` in whole numbers;
+        `n = ceil((s_max + 1) / (s + 1) * eta^s)` places at first, `floor(n * eta^-i)` in
+        rung `i`, trained to `R * eta^(i - s)` epochs, rounded down but at least 1.
+
+    Example:
+
+    >>> [[(r.places, r.epochs) for r in b.rungs] for b in brackets(9, 3)]
+    [[(9, 1), (3, 3), (1, 9)], [(5, 3), (1, 9)], [(3, 9)]]
+    """
+    deepest = 0
+    while factor ** (deepest + 1) <= max_epochs:
+        deepest += 1
+    result = []
+    for number in range(deepest, -1, -1):
+        first = -(-(deepest + 1) * factor**number // (number + 1))
+        rungs = tuple(
+            Rung(max(1, first // factor**i), max(1, max_epochs // factor ** (number - i)))
+            for i in range(number + 1)
+        )
+        result.append(Bracket(number, rungs))
+    return tuple(result)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration on offer.
+
+    Args:
+        configuration: The `Configuration`.
+        identity: String, equal for configurations that build and train the same network.
+        preset: String, the preset's name where it is one, or `None`.
+    """
+
+    configuration: Configuration
+    identity: str
+    preset: str | None = None
+
+
+class Candidates(Protocol):
+    """Where configurations come from: a pure function of its arguments."""
+
+    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
+        """The candidates of a bracket's first rung: distinct, at most `places`."""
+
+    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        """The first `count` replacements of a bracket, or fewer where there are no more."""
+
+
+@dataclass(frozen=True)
+class TrialPlan:
+    """A trial that Hyperband has decided on.
+
+    Args:
+        trial_id: String: the number of its place, a letter where it replaces a failed
+            trial, and the rung where it is a promoted one: `0012`, `0012b`, `0012-2`.
+        lineage: String, the first trial of the same configuration. Trials of one lineage
+            are one training, which each of them continues.
+        place: Integer, the number of its place in the search.
+        candidate: Its configuration.
+        iteration: Integer from 0.
+        bracket: Integer, the bracket's `s`.
+        rung: Integer from 0.
+        epochs: Integer, epochs in all that it must have trained when it ends.
+        parent: String, the trial it continues, or `None`.
+    """
+
+    trial_id: str
+    lineage: str
+    place: int
+    candidate: Candidate
+    iteration: int
+    bracket: int
+    rung: int
+    epochs: int
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: its score, or `None` if it failed."""
+
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Hyperband:
+    """The decisions of a whole search.
+
+    Args:
+        max_epochs: Integer, the full budget.
+        factor: Integer, each rung keeps one in `factor`.
+        iterations: Integer, how often all brackets are run.
+        candidates: Where configurations come from.
+        maximise: Boolean, whether a greater score is better.
+    """
+
+    max_epochs: int
+    factor: int
+    iterations: int
+    candidates: Candidates
+    maximise: bool = True
+
+    def trials(self, outcomes: Mapping[str, Outcome]) -> list[TrialPlan]:
+        """Every trial that exists, given what has ended so far.
+
+        Args:
+            outcomes: Mapping from trial id to its outcome; a trial without one is
+                waiting or running.
+
+        Returns:
+            The trials bracket by bracket, rung by rung. More outcomes only ever add
+            trials, they never change or remove one.
+        """
+        found: list[TrialPlan] = []
+        lineages: dict[str, str] = {}
+        number = 0
+        for iteration in range(self.iterations):
+            for bracket in brackets(self.max_epochs, self.factor):
+                found += self._bracket(iteration, bracket, number, outcomes, lineages)
+                number += bracket.rungs[0].places
+        return found
+
+    def total_epochs(self) -> int:
+        """Epochs of training in a whole search without failures, promotions continued."""
+        total = 0
+        for bracket in brackets(self.max_epochs, self.factor):
+            before = 0
+            for rung in bracket.rungs:
+                total += rung.places * (rung.epochs - before)
+                before = rung.epochs
+        return total * self.iterations
+
+    def _bracket(
+        self,
+        iteration: int,
+        bracket: Bracket,
+        number: int,
+        outcomes: Mapping[str, Outcome],
+        lineages: dict[str, str],
+    ) -> list[TrialPlan]:
+        found: list[TrialPlan] = []
+        rung = self._first_rung(iteration, bracket, number, outcomes, lineages)
+        found += rung
+        closed = all(plan.trial_id in outcomes for plan in rung)
+        for index in range(1, len(bracket.rungs)):
+            rung, closed = self._next_rung(bracket, index, rung, closed, outcomes)
+            found += rung
+        return found
+
+    def _first_rung(
+        self,
+        iteration: int,
+        bracket: Bracket,
+        number: int,
+        outcomes: Mapping[str, Outcome],
+        lineages: dict[str, str],
+    ) -> list[TrialPlan]:
+        places = bracket.rungs[0].places
+
+        def plan(place: int, letter: str, candidate: Candidate) -> TrialPlan:
+            name = f"{place:04d}{letter}"
+            lineage = lineages.setdefault(candidate.identity, name)
+            epochs = bracket.rungs[0].epochs
+            return TrialPlan(
+                name, lineage, place, candidate, iteration, bracket.number, 0, epochs, None
+            )
+
+        wave = [
+            plan(place, "", candidate)
+            for place, candidate in enumerate(
+                self.candidates.first(iteration, bracket.number, places), number
+            )
+        ]
+        rung = list(wave)
+        used = 0
+        for letter in "bcdefgh":  # a place is tried eight times at most
+            if not all(trial.trial_id in outcomes for trial in wave):
+                break
+            failed = [trial for trial in wave if outcomes[trial.trial_id].score is None]
+            if not failed:
+                break
+            offered = self.candidates.replacements(iteration, bracket.number, used + len(failed))[
+                used:
+            ]
+            wave = [
+                plan(trial.place, letter, candidate)
+                for trial, candidate in zip(failed, offered, strict=False)
+            ]
+            used += len(wave)
+            rung += wave
+        return rung
+
+    def _next_rung(
+        self,
+        bracket: Bracket,
+        index: int,
+        before: list[TrialPlan],
+        before_closed: bool,
+        outcomes: Mapping[str, Outcome],
+    ) -> tuple[list[TrialPlan], bool]:
+        """The trials promoted to rung `index`, and whether no more can come."""
+        places = bracket.rungs[index].places
+        ranked = self._ranked(before, outcomes)
+        if not before_closed:
+            # Every place of the rung before that has no finished trial may yet give one
+            # that is better than any that has.
+            open_places = bracket.rungs[index - 1].places - len(ranked)
+            certain = ranked[: max(0, places - open_places)]
+            return [self._promoted(trial, bracket, index) for trial in certain], False
+        rung = [self._promoted(trial, bracket, index) for trial in ranked[:places]]
+        rest = ranked[places:]
+        wave = rung
+        while all(trial.trial_id in outcomes for trial in wave):
+            failed = [trial for trial in wave if outcomes[trial.trial_id].score is None]
+            wave = [self._promoted(trial, bracket, index) for trial in rest[: len(failed)]]
+            rest = rest[len(wave) :]
+            if not wave:
+                return rung, True
+            rung = rung + wave
+        return rung, False
+
+    def _promoted(self, parent: TrialPlan, bracket: Bracket, index: int) -> TrialPlan:
+        return TrialPlan(
+            f"{parent.trial_id.partition('-')[0]}-{index}",
+            parent.lineage,
+            parent.place,
+            parent.candidate,
+            parent.iteration,
+            parent.bracket,
+            index,
+            bracket.rungs[index].epochs,
+            parent.trial_id,
+        )
+
+    def _ranked(self, trials: list[TrialPlan], outcomes: Mapping[str, Outcome]) -> list[TrialPlan]:
+        """The trials that finished, best first; of equal ones the earlier first."""
+        scored = [
+            (outcomes[trial.trial_id].score, trial)
+            for trial in trials
+            if trial.trial_id in outcomes
+        ]
+        done = [(score, trial) for score, trial in scored if score is not None]
+        sign = -1.0 if self.maximise else 1.0
+        return [
+            trial for _, trial in sorted(done, key=lambda pair: (sign * pair[0], pair[1].trial_id))
+        ]

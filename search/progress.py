@@ -1,0 +1,177 @@
+"""What a person sees while a search runs: a live panel, or plain lines without a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.hyperband import Hyperband, brackets
+from search.run import Run
+from search.state import FAILED, TrialState
+from search.summary import described, shown, value_columns
+
+REDRAW_SECONDS = 0.5
+
+
+class Progress:
+    """Shows a run; told of every event by the tuner.
+
+    Args:
+        run: The open `Run`.
+        hyperband: The decisions, for how much there is in all.
+        workers: Integer, how many run at once.
+        console: Where to print.
+    """
+
+    def __init__(self, run: Run, hyperband: Hyperband, workers: int, console: Console) -> None:
+        self._run, self._workers, self._console = run, workers, console
+        self._maximise = hyperband.maximise
+        self._brackets = brackets(hyperband.max_epochs, hyperband.factor)
+        self._places = hyperband.iterations
+        self._total = hyperband.total_epochs()
+        self._started = time.monotonic()
+        self._epochs_before = self._epochs_done()
+        self._running: dict[str, int] = {}
+        self._live: Live | None = None
+        self._drawn = 0.0
+
+    def __enter__(self) -> Progress:
+        if self._console.is_terminal:
+            self._live = Live(
+                self._panel(), console=self._console, auto_refresh=False, transient=True
+            )
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    # ---- events -----------------------------------------------------------------------
+
+    def started(self, trial_id: str) -> None:
+        self._running[trial_id] = 0
+        self.tick(force=True)
+
+    def epoch(self, trial_id: str, epoch: int) -> None:
+        self._running[trial_id] = epoch
+        self.tick(force=True)
+
+    def ended(self, trial_id: str) -> None:
+        self._running.pop(trial_id, None)
+        if self._live is None:
+            line = self._line(self._run.state.trials[trial_id])
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.tick(force=True)
+
+    def tick(self, *, force: bool = False) -> None:
+        """Redraws the panel when something happened or half a second passed."""
+        now = time.monotonic()
+        if self._live is not None and (force or now - self._drawn > REDRAW_SECONDS):
+            self._drawn = now
+            self._live.update(self._panel(), refresh=True)
+
+    # ---- drawing ------------------------------------------------------------------------
+
+    def _line(self, trial: TrialState) -> str:
+        done = sum(other.ended for other in self._run.state.trials.values())
+        objective = self._run.space.search["objective"]
+        what = (
+            f"failed: {trial.reason}"
+            if trial.status == FAILED
+            else f"{objective} {shown(trial.score)}"
+        )
+        return (
+            f"[{done:>3} done, about {self._left()} left] trial {trial.trial_id:<7} "
+            f"bracket {trial.bracket} rung {trial.rung} epochs {trial.epochs:<3} {what}  "
+            f"{self._values(trial)}"
+        )
+
+    def _panel(self) -> Group:
+        state = self._run.state
+        done = min(self._epochs_done(), self._total)
+        head = Table.grid(padding=(0, 2))
+        head.add_row(
+            ProgressBar(total=max(1, self._total), completed=done, width=36),
+            Text(f"{done}/{self._total} epochs"),
+            Text(f"{_clock(time.monotonic() - self._started)} elapsed"),
+            Text(f"about {self._left()} left", style="bold"),
+            Text(f"{self._workers} workers", style="dim"),
+        )
+        counts = Counter(trial.status for trial in state.trials.values())
+        parts: list[Table | Text] = [head, self._bracket_table()]
+        for trial_id, epoch in sorted(self._running.items()):
+            trial = state.trials[trial_id]
+            parts.append(
+                Text.assemble(
+                    ("running  ", "cyan"),
+                    f"{trial_id:<8} epoch {epoch + 1 if epoch < trial.epochs else epoch}"
+                    f"/{trial.epochs}  {self._values(trial)}",
+                    overflow="ellipsis",
+                    no_wrap=True,
+                )
+            )
+        best = state.best_first(maximise=self._maximise)[:1]
+        for trial in best:
+            parts.append(
+                Text.assemble(
+                    ("best     ", "bold green"),
+                    f"{trial.trial_id:<8} {self._run.space.search['objective']} ",
+                    (shown(trial.score), "bold"),
+                    f" after {trial.epochs} epochs  {self._values(trial)}",
+                    overflow="ellipsis",
+                    no_wrap=True,
+                )
+            )
+        failed = f", {counts[FAILED]} failed" if counts[FAILED] else ""
+        parts.append(
+            Text(
+                f"{sum(trial.ended for trial in state.trials.values())} trials done{failed}. "
+                "Ctrl-C stops; the same command goes on.",
+                style="dim",
+            )
+        )
+        return Group(*parts)
+
+    def _bracket_table(self) -> Table:
+        """Finished trials of each rung, bracket by bracket."""
+        finished = Counter(
+            (trial.bracket, trial.rung)
+            for trial in self._run.state.trials.values()
+            if trial.score is not None
+        )
+        table = Table.grid(padding=(0, 2))
+        for bracket in self._brackets:
+            row = [Text(f"bracket {bracket.number}", style="magenta")]
+            for index, rung in enumerate(bracket.rungs):
+                count, places = finished[bracket.number, index], rung.places * self._places
+                style = "green" if count >= places else ""
+                row.append(Text(f"{rung.epochs} ep: {count}/{places}", style=style))
+            table.add_row(*row)
+        return table
+
+    def _values(self, trial: TrialState) -> str:
+        return described(trial, value_columns(self._run.state))
+
+    def _epochs_done(self) -> int:
+        return sum(len(curve) for curve in self._run.state.curves.values())
+
+    def _left(self) -> str:
+        done = self._epochs_done()
+        trained = done - self._epochs_before
+        if trained < 1:
+            return "?"
+        pace = (time.monotonic() - self._started) / trained
+        return _clock(max(0, self._total - done) * pace)
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -1,0 +1,79 @@
+"""The result of a search on the terminal: the table, the winner, where things are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from search.export import Exported
+from search.state import RunState
+from search.summary import described, findings, shown, value_columns
+
+SHOWN_TRIALS = 12
+
+
+def print_result(console: Console, run: Path, state: RunState, exported: Exported) -> None:
+    """Prints the best trials, what they say, the exported model and where things are."""
+    print_table(console, state, limit=SHOWN_TRIALS)
+    print_export(console, exported)
+    console.print(
+        f"Every trial: {run / 'summary.md'} (also .csv, .json). "
+        f"Again on the terminal: cbam-search summary {run}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_export(console: Console, exported: Exported) -> None:
+    """Prints where the exported model is and what it is worth."""
+    metrics = exported.metrics
+    test = metrics["test"]
+    console.print(
+        f"\nExported trial {exported.trial_id} to {exported.folder}: saved_model, model.keras, "
+        f"hyperparameters.yaml, metrics.json.\n"
+        f"Test accuracy {shown(test['accuracy'])} ({test['correct']} of "
+        f"{metrics['test_images']} images, read for the first time now; chance is "
+        f"{shown(1 / metrics['classes'])}). Largest difference between a score of the saved and "
+        f"of the trained model: {metrics['largest_difference']['saved_model']:.1e}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_table(console: Console, state: RunState, limit: int | None = None) -> None:
+    """Prints the trials, best first, and what they say."""
+    objective = state.header["space"]["search"]["objective"]
+    ranked = state.best_first(maximise=objective.endswith("accuracy"))
+    rest = [trial for _, trial in sorted(state.trials.items()) if trial.score is None]
+    columns = value_columns(state)
+    recipe = any(name.startswith("recipe.") for name in columns)
+    backbone = any(name.startswith("backbone.") for name in columns)
+    table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
+    table.add_column("trial", no_wrap=True)
+    for heading in ("bracket", "epochs", objective, "parameters"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("attention")
+    if backbone:
+        table.add_column("backbone")
+    if recipe:
+        table.add_column("recipe")
+    for place, trial in enumerate([*ranked, *rest][:limit]):
+        table.add_row(
+            trial.trial_id,
+            str(trial.bracket),
+            str(trial.epochs),
+            shown(trial.score) if trial.ended and not trial.reason else trial.status.lower(),
+            shown(trial.parameters),
+            described(trial, columns),
+            *([described(trial, columns, "backbone")] if backbone else []),
+            *([described(trial, columns, "recipe")] if recipe else []),
+            style="bold green" if place == 0 and trial.score is not None else "",
+        )
+    if table.row_count:
+        console.print(table)
+    if limit is not None and len(state.trials) > limit:
+        console.print(f"… and {len(state.trials) - limit} more trials.", style="dim")
+    for sentence in findings(state):
+        console.print(sentence, highlight=False, soft_wrap=True)

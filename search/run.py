@@ -1,0 +1,241 @@
+"""A run: its directory, opened for driving or for reading, with the guard on resuming."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search.data import PreparedInfo, SplitSettings, load_dataset, open_prepared, prepare
+from search.errors import RunDirectoryError
+from search.files import FileLock, storage_errors
+from search.journal import Journal, Record, read_journal
+from search.run_directory import JOURNAL, checkpoint_path, data_folder, journal_path, lock_path
+from search.space import Space, parse_space
+from search.state import RunState
+
+FORMAT = 1
+PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy")
+
+
+@dataclass
+class Run:
+    """A run directory that this process drives.
+
+    Args:
+        path: The run directory.
+        space: The `Space`.
+        info: What its data holds.
+        journal: The open `Journal`.
+        state: What the journal says; kept up to date by `record`.
+        resumed: Boolean, whether the run was there before.
+    """
+
+    path: Path
+    space: Space
+    info: PreparedInfo
+    journal: Journal
+    state: RunState
+    resumed: bool
+
+    def record(self, record: Record) -> None:
+        """Writes a record to the journal, then takes it into account."""
+        self.journal.append(record)
+        self.state.apply(record)
+
+
+@contextlib.contextmanager
+def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[Run]:
+    """Opens a run directory for driving: a new one, or one of the same search.
+
+    The data is loaded and checked before anything is written.
+
+    Args:
+        space: The `Space`.
+        path: The run directory.
+        overwrite: Boolean, whether to delete a run that is there.
+
+    Yields:
+        The `Run`, locked until the block ends.
+
+    Raises:
+        RunDirectoryError: If the directory belongs to another search or program.
+        RunLockedError: If another process drives it.
+        DataError: If the data cannot be used.
+        StorageError: If the directory cannot be written.
+    """
+    there = _is_run(path)
+    dataset = None
+    if not there or overwrite:
+        dataset = load_dataset(
+            str(space.data["name"]),
+            test_fraction=float(space.data["test_fraction"]),
+            image_size=int(space.data["image_size"]) or None,
+        )
+    with storage_errors("the run directory", path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_path(path))
+        lock.acquire()
+    try:
+        if there and overwrite:
+            _clear(path)
+        if dataset is not None:
+            # A run that was killed before its first record has data but no journal yet.
+            info = prepare(dataset, split_settings(space), data_folder(path))
+        else:
+            _guard(space, path)
+            info = open_prepared(data_folder(path)).info
+        with storage_errors("the run directory", path):
+            checkpoint_path(path, "0000").parent.mkdir(exist_ok=True)
+        journal = Journal(journal_path(path))
+        try:
+            state = RunState.replay(journal.records)
+            run = Run(path, space, info, journal, state, resumed=bool(journal.records))
+            if not journal.records:
+                run.record(_header(space, info))
+            elif state.header["data"] != info.fingerprint:
+                raise RunDirectoryError(
+                    f"the data in {data_folder(path)} is not the data this run started with. "
+                    "Restore it, or start anew with --overwrite."
+                )
+            yield run
+        finally:
+            journal.close()
+    finally:
+        lock.release()
+
+
+def read_run(path: Path) -> RunState:
+    """Reads a run without changing or locking it.
+
+    Raises:
+        RunDirectoryError: If there is no run.
+    """
+    if not path.is_dir() or not journal_path(path).exists():
+        raise RunDirectoryError(
+            f"{path} is not a run directory: it has no {JOURNAL}. "
+            "Give the directory that `cbam-search --space ...` named."
+        )
+    records, _ = read_journal(journal_path(path))
+    state = RunState.replay(records)
+    if not state.header:
+        raise RunDirectoryError(f"{path} has not started: its journal is empty.")
+    return state
+
+
+def space_of(state: RunState, path: Path) -> Space:
+    """The space that a run was started with, as its journal has it."""
+    return parse_space(yaml.safe_dump(state.header["space"]), f"the space of {path}")
+
+
+def split_settings(space: Space) -> SplitSettings:
+    """The space's `data:` section as the data package takes it."""
+    validation = float(space.data["validation"])
+    return SplitSettings(
+        int(validation) if validation >= 1 else validation,
+        int(space.data["limit"]) or None,
+        int(space.search["seed"]),
+    )
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _header(space: Space, info: PreparedInfo) -> Record:
+    return {
+        "type": "run",
+        "format": FORMAT,
+        "space": space.to_dict(),
+        "data": info.fingerprint,
+        "versions": versions(),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a run is there; refuses a directory with anything else in it."""
+    if not path.exists():
+        return False
+    if not path.is_dir():
+        raise RunDirectoryError(f"{path} is a file. Choose another --directory or --name.")
+    if journal_path(path).exists() and read_journal(journal_path(path))[0]:
+        return True
+    ours = {"lock", "data", "checkpoints", JOURNAL}
+    foreign = sorted({entry.name for entry in path.iterdir()} - ours)
+    if foreign:
+        what = "a KerasTuner project" if "oracle.json" in foreign else "other files"
+        raise RunDirectoryError(
+            f"{path} holds {what} ({', '.join(foreign[:3])}) and no run of cbam-search. "
+            "Choose another --directory or --name."
+        )
+    return False
+
+
+def _clear(path: Path) -> None:
+    with storage_errors("the run directory", path):
+        # The journal goes first: without it the rest is nobody's.
+        journal_path(path).unlink()
+        for entry in path.iterdir():
+            if entry.name == "lock":
+                continue
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+
+def _guard(space: Space, path: Path) -> None:
+    header = RunState.replay(read_journal(journal_path(path))[0]).header
+    if header.get("format") != FORMAT:
+        raise RunDirectoryError(
+            f"{path} was written in format {header.get('format')}; this version reads format "
+            f"{FORMAT}. Use the version of cbam-search that wrote it."
+        )
+    differences = [
+        *_differences(header["space"], space.to_dict()),
+        *_differences({"version": header["versions"]}, {"version": versions()}),
+    ]
+    if differences:
+        lines = "\n".join(f"  {line}" for line in differences)
+        raise RunDirectoryError(
+            f"{path} is a run of another space:\n{lines}\n"
+            "Its results would not compare. Undo the change, or choose another --name, or "
+            "start anew with --overwrite."
+        )
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key in sorted({*then, *now}):
+        before, after = then.get(key), now.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict) and not _is_domain(before, after):
+            found += _differences(before, after, f"{prefix}{key}.")
+        else:
+            found.append(f"{prefix}{key}: {_shown(before)} in the run, {_shown(after)} now")
+    return found
+
+
+def _is_domain(*values: dict[str, Any]) -> bool:
+    return any({"choice", "int", "float"} & set(value) for value in values)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value)

@@ -1,0 +1,393 @@
+"""YAML to a validated, frozen `Space`: every fault is named with its file and line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hypermodels.configuration import Configuration
+from hypermodels.knobs import (
+    Choice,
+    Domain,
+    FloatRange,
+    IntRange,
+    Knob,
+    KnobError,
+    Section,
+    Setting,
+    Value,
+    is_tuned,
+)
+from hypermodels.presets import preset
+from search.definition import (
+    OBJECTIVES,
+    PLAIN_SECTIONS,
+    PRESET_NAMES,
+    top_level_keys,
+    tuned_sections,
+)
+from search.errors import SpaceError, did_you_mean
+from search.yaml_tree import Node, parse_yaml, read_yaml
+
+_DOMAIN_KEYS = ("choice", "int", "float")
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a search may vary and how it is run.
+
+    Args:
+        settings: Mapping from `backbone`, `attention` and `recipe` to their settings: a
+            value where the space fixes, a domain where it tunes.
+        data: The resolved section `data`.
+        search: The resolved section `search`.
+        constraints: The resolved section `constraints`.
+        presets: Names of attention settings that every search tries.
+        source: String, the file or the shipped name, for messages.
+    """
+
+    settings: Mapping[str, Mapping[str, Setting]]
+    data: Mapping[str, Value]
+    search: Mapping[str, Value]
+    constraints: Mapping[str, Value]
+    presets: tuple[str, ...]
+    source: str
+
+    @property
+    def maximise(self) -> bool:
+        """Whether a greater objective is better."""
+        return OBJECTIVES[str(self.search["objective"])] == "max"
+
+    def tuned(self) -> dict[str, tuple[Section, Knob, Domain]]:
+        """The tuned knobs by full name, in the order of the space."""
+        return {
+            section.path(knob): (section, knob, domain)
+            for section in tuned_sections().values()
+            for knob, domain in section.tuned(self.settings[section.name])
+        }
+
+    def configuration(self, values: Mapping[str, Value]) -> Configuration:
+        """The configuration of some sampled values, by full knob name."""
+        return Configuration.resolve(self.settings, values)
+
+    def preset_configuration(self, name: str) -> Configuration:
+        """The configuration of a preset: its attention, the defaults of all tuned knobs."""
+        return Configuration.resolve({**self.settings, "attention": preset(name)})
+
+    def override(self, section: str, **values: Value | None) -> Space:
+        """A copy with some keys of `data` or `search` replaced; `None` leaves a key."""
+        knobs = {knob.name: knob for knob in PLAIN_SECTIONS[section]}
+        changed = dict(getattr(self, section))
+        for name, value in values.items():
+            if value is not None:
+                try:
+                    changed[name] = knobs[name].accept(value)
+                except KnobError as error:
+                    raise SpaceError(f"{section}.{name}: {error}.") from error
+        return dataclasses.replace(self, **{section: changed})
+
+    def to_dict(self) -> dict[str, Any]:
+        """The space as plain values, every default written out; equal spaces are equal."""
+
+        def plain(setting: Setting) -> Any:
+            if isinstance(setting, Choice):
+                return {"choice": list(setting.values)}
+            if isinstance(setting, IntRange):
+                return {"int": [setting.low, setting.high], "step": setting.step}
+            if isinstance(setting, FloatRange):
+                return {"float": [setting.low, setting.high], "sampling": setting.sampling}
+            return setting
+
+        tuned = {
+            name: {key: plain(setting) for key, setting in settings.items()}
+            for name, settings in self.settings.items()
+        }
+        return {
+            **tuned,
+            "data": dict(self.data),
+            "search": dict(self.search),
+            "constraints": dict(self.constraints),
+            "presets": list(self.presets),
+        }
+
+
+def shipped_spaces() -> dict[str, Path]:
+    """The spaces that come with the package, by name."""
+    here = Path(__file__).parent
+    for folder in (here / "spaces", here.parent / "spaces"):
+        if folder.is_dir():
+            return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    return {}
+
+
+def load_space(name: str) -> Space:
+    """Loads a space from a file, or one that ships with the package by its name.
+
+    Args:
+        name: String, a path such as `spaces/resnet.yaml` or a name such as `resnet`.
+
+    Returns:
+        A validated `Space`.
+
+    Raises:
+        SpaceError: If there is no such space or anything in it is wrong; all faults are
+            listed, each with its line, what was expected and what was received.
+    """
+    path = Path(name)
+    if path.exists() or path.suffix in (".yaml", ".yml") or path.parent != Path("."):
+        if not path.exists():
+            shipped = shipped_spaces()
+            hint = (
+                f" Did you mean the shipped space {path.stem!r}?" if path.stem in shipped else ""
+            )
+            raise SpaceError(f"there is no space at {path}.{hint}")
+        return build_space(read_yaml(path), name)
+    shipped = shipped_spaces()
+    if name not in shipped:
+        raise SpaceError(
+            f"there is no space called {name!r}.{did_you_mean(name, shipped)} "
+            f"Shipped spaces: {', '.join(shipped)}; or give the path of a YAML file."
+        )
+    return build_space(read_yaml(shipped[name]), name)
+
+
+def parse_space(text: str, name: str = "space") -> Space:
+    """Validates a space given as YAML text. See `load_space`."""
+    return build_space(parse_yaml(text, name), name)
+
+
+def build_space(root: Node, source: str) -> Space:
+    """Validates a parsed space. See `load_space`."""
+    reader = _Reader(source)
+    space = reader.space(root)
+    if reader.problems:
+        count = len(reader.problems)
+        head = f"{count} problems in {source}:\n" if count > 1 else ""
+        raise SpaceError(head + "\n".join(reader.problems[:20]))
+    return space
+
+
+class _Reader:
+    """Walks a parsed space and collects every problem instead of stopping at the first."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.problems: list[str] = []
+
+    def problem(self, line: int, path: str, message: str) -> None:
+        self.problems.append(f"{self.source}:{line}: {path}: {message}")
+
+    def space(self, root: Node) -> Space:
+        keys = top_level_keys()
+        for key, node in root.value.items():
+            if key not in keys:
+                self.problem(
+                    node.line,
+                    key,
+                    f"unknown key.{did_you_mean(key, keys)} A space has: {', '.join(keys)}.",
+                )
+        if "backbone" not in root.value:
+            self.problem(root.line, "backbone", "missing. A space needs a backbone section.")
+        empty = Node({}, root.line)
+        settings = {
+            name: self.tuned_section(section, root.value.get(name, empty))
+            for name, section in tuned_sections().items()
+        }
+        plain = {
+            name: self.plain_section(name, knobs, root.value.get(name, empty))
+            for name, knobs in PLAIN_SECTIONS.items()
+        }
+        presets = self.presets(root.value.get("presets", Node([], root.line)))
+        return Space(settings, source=self.source, presets=presets, **plain)
+
+    def mapping(self, name: str, node: Node) -> dict[str, Node]:
+        if isinstance(node.value, dict):
+            return node.value
+        received = "nothing" if node.value is None else repr(node.plain())
+        self.problem(node.line, name, f"expected a mapping of keys. Received: {received}.")
+        return {}
+
+    def tuned_section(self, section: Section, node: Node) -> dict[str, Setting]:
+        entries = self.mapping(section.name, node)
+        knobs = section.knobs()
+        settings: dict[str, Setting] = {}
+        selector = section.selector.name
+        if selector in entries:
+            found = self.setting(
+                section.path(section.selector), section.selector, entries[selector]
+            )
+            if found is not None:
+                settings[selector] = found
+        known = selector not in entries or selector in settings
+        for key, entry in entries.items():
+            if key == selector:
+                continue
+            path = f"{section.name}.{key}"
+            if key not in knobs:
+                self.problem(
+                    entry.line,
+                    path,
+                    f"unknown key.{did_you_mean(key, knobs)} Known keys: {', '.join(knobs)}.",
+                )
+                continue
+            selected = section.selected(settings)
+            if known and not section.owners(key, settings):
+                self.problem(
+                    entry.line,
+                    path,
+                    f"has no effect: no chosen {section.name} {selector} has it "
+                    f"({', '.join(selected)}). Remove it, or choose another {selector}.",
+                )
+                continue
+            found = self.setting(path, knobs[key], entry)
+            if found is not None:
+                settings[key] = found
+        return settings
+
+    def setting(self, path: str, knob: Knob, node: Node) -> Setting | None:
+        if not isinstance(node.value, dict):
+            return self.value(path, knob, node)
+        kinds = [key for key in node.value if key in _DOMAIN_KEYS]
+        if len(kinds) != 1:
+            self.problem(
+                node.line,
+                path,
+                "a tuned key has exactly one of choice, int or float. "
+                f"Received: {node.plain()!r}.",
+            )
+            return None
+        extra = {"choice": (), "int": ("step",), "float": ("sampling",)}[kinds[0]]
+        for key, entry in node.value.items():
+            if key != kinds[0] and key not in extra:
+                self.problem(
+                    entry.line,
+                    f"{path}.{key}",
+                    f"unknown key beside {kinds[0]}.{did_you_mean(key, extra)}",
+                )
+                return None
+        if kinds[0] == "choice":
+            return self.choice(path, knob, node.value["choice"])
+        return self.range(path, knob, kinds[0], node)
+
+    def value(self, path: str, knob: Knob, node: Node) -> Value | None:
+        received = node.plain()
+        try:
+            return knob.accept(received)
+        except KnobError as error:
+            hint = did_you_mean(received, [str(choice) for choice in knob.choices])
+            self.problem(node.line, path, f"{error}.{hint if isinstance(received, str) else ''}")
+            return None
+
+    def choice(self, path: str, knob: Knob, node: Node) -> Setting | None:
+        if not isinstance(node.value, list) or not node.value:
+            self.problem(
+                node.line, path, f"choice takes a list of values. Received: {node.plain()!r}."
+            )
+            return None
+        values = [self.value(path, knob, item) for item in node.value]
+        found = [value for value in values if value is not None]
+        if len(found) < len(values):
+            return None
+        twice = {value for value in found if found.count(value) > 1}
+        if twice:
+            self.problem(node.line, path, f"choice has {sorted(map(str, twice))[0]} twice.")
+            return None
+        return Choice(tuple(found)) if len(found) > 1 else found[0]
+
+    def range(self, path: str, knob: Knob, kind: str, node: Node) -> Setting | None:
+        wanted = "integer" if kind == "int" else "number"
+        if knob.kind != wanted:
+            takes = {
+                "integer": "int or choice",
+                "number": "float or choice",
+            }.get(knob.kind, "choice")
+            self.problem(node.line, path, f"cannot be tuned with {kind}; use {takes}.")
+            return None
+        ends = node.value[kind]
+        if not isinstance(ends.value, list) or len(ends.value) != 2:
+            self.problem(
+                ends.line, path, f"{kind} takes [lowest, highest]. Received: {ends.plain()!r}."
+            )
+            return None
+        low, high = (self.value(path, knob, end) for end in ends.value)
+        if low is None or high is None:
+            return None
+        if not low < high:  # type: ignore[operator]
+            self.problem(ends.line, path, f"the lowest value {low} is not below {high}.")
+            return None
+        if kind == "int":
+            step = node.value["step"].plain() if "step" in node.value else 1
+            if isinstance(step, bool) or not isinstance(step, int) or step < 1:
+                self.problem(
+                    node.line, f"{path}.step", f"expected a whole number >= 1. Received: {step!r}."
+                )
+                return None
+            return IntRange(int(low), int(high), step)
+        sampling = node.value["sampling"].plain() if "sampling" in node.value else "linear"
+        if sampling not in ("linear", "log"):
+            self.problem(
+                node.line, f"{path}.sampling", f"expected linear or log. Received: {sampling!r}."
+            )
+            return None
+        if sampling == "log" and float(low) <= 0:
+            self.problem(ends.line, path, f"log sampling needs values above 0. Received: {low}.")
+            return None
+        return FloatRange(float(low), float(high), sampling)
+
+    def plain_section(self, name: str, knobs: tuple[Knob, ...], node: Node) -> dict[str, Value]:
+        entries = self.mapping(name, node)
+        by_name = {knob.name: knob for knob in knobs}
+        values = {knob.name: knob.default for knob in knobs}
+        for key, entry in entries.items():
+            path = f"{name}.{key}"
+            if key not in by_name:
+                self.problem(
+                    entry.line,
+                    path,
+                    f"unknown key.{did_you_mean(key, by_name)} Known keys: {', '.join(by_name)}.",
+                )
+            elif isinstance(entry.value, dict) and set(entry.value) & set(_DOMAIN_KEYS):
+                self.problem(entry.line, path, "cannot be tuned; give one value.")
+            else:
+                value = self.value(path, by_name[key], entry)
+                if value is not None:
+                    values[key] = value
+        return values
+
+    def presets(self, node: Node) -> tuple[str, ...]:
+        if not isinstance(node.value, list):
+            self.problem(
+                node.line, "presets", f"expected a list of names. Received: {node.plain()!r}."
+            )
+            return ()
+        names: list[str] = []
+        for item in node.value:
+            name = item.plain()
+            if name not in PRESET_NAMES:
+                self.problem(
+                    item.line,
+                    "presets",
+                    f"unknown preset {name!r}.{did_you_mean(name, PRESET_NAMES)} "
+                    f"Known presets: {', '.join(PRESET_NAMES)}.",
+                )
+            elif name in names:
+                self.problem(item.line, "presets", f"{name} stands twice.")
+            else:
+                names.append(name)
+        return tuple(names)
+
+
+def tuned_values(space: Space, configuration: Configuration) -> dict[str, Value]:
+    """The values of the tuned knobs that are active in a configuration, by full name."""
+    flat = configuration.flat()
+    return {name: flat[name] for name in space.tuned() if name in flat}
+
+
+def depends_on_tuning(space: Space) -> bool:
+    """Whether the space tunes anything at all."""
+    return any(
+        is_tuned(setting) for settings in space.settings.values() for setting in settings.values()
+    )

@@ -1,0 +1,196 @@
+"""What a run found, as a table: for people (Markdown), spreadsheets (CSV), programs (JSON)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from search.files import storage_errors, write_text
+from search.state import RunState, TrialState
+
+Row = dict[str, Any]
+
+_FIXED_COLUMNS = (
+    "trial",
+    "status",
+    "bracket",
+    "rung",
+    "epochs",
+    "parent",
+    "preset",
+)
+
+
+def rows(state: RunState) -> list[Row]:
+    """Every trial of a run in the order of its id, which no timing can change.
+
+    All columns but `seconds` are a function of the space, the data, the seed and the
+    versions.
+    """
+    columns = value_columns(state)
+    return [_row(state, state.trials[name], columns) for name in sorted(state.trials)]
+
+
+def value_columns(state: RunState) -> list[str]:
+    """The knobs worth a column: those that differ between trials, in the space's order."""
+    flats = [trial.configuration.flat() for trial in state.trials.values()]
+    names = list(dict.fromkeys(name for flat in flats for name in flat))
+    varied = [
+        name for name in names if len({str(flat[name]) for flat in flats if name in flat}) > 1
+    ]
+    order = [
+        f"{section}.{key}" for section in state.header["space"] for key in _keys(state, section)
+    ]
+    tuned = [name for name in order if name in varied]
+    return [*tuned, *(name for name in varied if name not in tuned)]
+
+
+def _keys(state: RunState, section: str) -> list[str]:
+    content = state.header["space"][section]
+    return list(content) if isinstance(content, dict) else []
+
+
+def _row(state: RunState, trial: TrialState, columns: list[str]) -> Row:
+    objective = state.header["space"]["search"]["objective"]
+    curve = state.curves.get(trial.lineage, [])
+    last = curve[trial.epochs - 1] if trial.score is not None else {}
+    flat = trial.configuration.flat()
+    other = [name for name in ("val_accuracy", "val_loss") if name != objective]
+    return {
+        "trial": trial.trial_id,
+        "status": trial.status,
+        "bracket": trial.bracket,
+        "rung": trial.rung,
+        "epochs": trial.epochs,
+        "parent": trial.parent,
+        "preset": trial.preset,
+        objective: trial.score,
+        **{name: last.get(name) for name in other},
+        "parameters": trial.parameters,
+        "macs": trial.macs,
+        **{name: flat.get(name) for name in columns},
+        "seconds": round(trial.seconds, 1),
+        "reason": trial.reason,
+    }
+
+
+def to_csv(table: list[Row]) -> str:
+    """The table as CSV, one line a trial; a value that is not there is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]) if table else _FIXED_COLUMNS)
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
+
+
+def to_json(state: RunState) -> str:
+    """Everything about a run: its header, the table, every epoch's metrics, the exports."""
+    curves = {
+        trial.trial_id: state.curves.get(trial.lineage, [])[: trial.epochs]
+        for trial in state.trials.values()
+    }
+    content = {
+        "run": {key: value for key, value in state.header.items() if key != "type"},
+        "trials": rows(state),
+        "curves": {name: curves[name] for name in sorted(curves)},
+        "test_reads": state.test_reads,
+        "exports": state.exports,
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def to_markdown(state: RunState) -> str:
+    """The table and what it says, best trials first."""
+    objective = state.header["space"]["search"]["objective"]
+    maximise = objective.endswith("accuracy")
+    by_id = {row["trial"]: row for row in rows(state)}
+    ranked = [by_id[trial.trial_id] for trial in state.best_first(maximise=maximise)]
+    rest = [row for name, row in sorted(by_id.items()) if row not in ranked]
+    table = [*ranked, *rest]
+    columns = (
+        [name for name in table[0] if any(row[name] not in (None, "") for row in table)]
+        if table
+        else []
+    )
+    lines = ["# Summary of the search", "", *findings(state), ""]
+    lines.append("| " + " | ".join(_heading(name) for name in columns) + " |")
+    lines.append("|" + "---|" * len(columns))
+    lines += ["| " + " | ".join(shown(row[name]) for name in columns) + " |" for row in table]
+    return "\n".join(lines) + "\n"
+
+
+def findings(state: RunState) -> list[str]:
+    """What the table says and what it does not, in sentences."""
+    objective = state.header["space"]["search"]["objective"]
+    ranked = state.best_first(maximise=objective.endswith("accuracy"))
+    if not ranked:
+        return ["No trial has finished."]
+    best = ranked[0]
+    kind = best.configuration.attention["type"]
+    said = [
+        f"Best: trial {best.trial_id}, attention {kind}, {objective} {shown(best.score)} "
+        f"after {best.epochs} epochs, {best.parameters:,} parameters."
+    ]
+    rivals = [
+        trial
+        for trial in ranked
+        if trial.epochs == best.epochs
+        and (trial.configuration.attention["type"] == "none") != (kind == "none")
+    ]
+    other = "attention" if kind == "none" else "no attention"
+    if not rivals:
+        said.append(
+            f"No trial with {other} was trained to {best.epochs} epochs, so this search "
+            "does not say whether attention helps."
+        )
+    elif best.score is not None and rivals[0].score is not None:
+        gap = abs(best.score - rivals[0].score)
+        said.append(
+            f"The best with {other}, trial {rivals[0].trial_id}, has {shown(rivals[0].score)} "
+            f"after as many epochs: {shown(gap)} apart. Both are single trainings with one "
+            "seed, selected on the same validation images; a difference of this kind is "
+            "not evidence until it is repeated over seeds."
+        )
+    return said
+
+
+def _heading(name: str) -> str:
+    return name.removeprefix("attention.").removeprefix("recipe.").removeprefix("backbone.")
+
+
+def shown(value: Any) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+
+
+def described(trial: TrialState, columns: list[str], section: str = "attention") -> str:
+    """A trial's values of one section in one line: `se, reduction ratio 8, post`."""
+    flat = trial.configuration.flat()
+    words = []
+    for name in columns:
+        own, _, key = name.partition(".")
+        if own != section or name not in flat or key == "type":
+            continue
+        value = shown(flat[name])
+        wordy = isinstance(flat[name], str) and key not in ("stages", "blocks")
+        words.append(value if wordy else f"{key.replace('_', ' ')} {value}")
+    if section == "attention":
+        words.insert(0, str(trial.configuration.attention["type"]))
+    return ", ".join(words)
+
+
+def write_summary(run: Path, state: RunState) -> None:
+    """Writes `summary.csv`, `summary.json` and `summary.md`."""
+    with storage_errors("the summary", run):
+        write_text(run / "summary.csv", to_csv(rows(state)))
+        write_text(run / "summary.json", to_json(state))
+        write_text(run / "summary.md", to_markdown(state))

@@ -1,0 +1,148 @@
+"""The worker's side: train one trial from where it stands to where it must get."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from hypermodels.batches import BatchSource
+from hypermodels.configuration import Configuration
+from hypermodels.network import ImageSpec, build_network
+from hypermodels.recipe import Budget, compile_model
+from search.assignment import Assignment
+from search.checkpoint import load_checkpoint, save_checkpoint
+from search.data import PreparedData, PreparedInfo, Split, open_prepared
+from search.errors import CbamSearchError
+from search.run_directory import checkpoint_path, data_folder
+
+EVALUATION_BATCH = 500
+"""Images a validation step; its size is fixed, so that every step has one shape."""
+
+
+class TrainingFailed(CbamSearchError):
+    """A configuration whose training cannot go on."""
+
+
+def image_spec(info: PreparedInfo) -> ImageSpec:
+    """What a network on this data takes and gives."""
+    return ImageSpec(info.image_shape, len(info.class_names), info.mean, info.std)
+
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+def train(assignment: Assignment, report: Report) -> None:
+    """Trains a trial, one checkpoint an epoch.
+
+    Args:
+        assignment: The `Assignment`.
+        report: Called with each epoch's number, from 1, and its metrics, once the state
+            after it is on disk; epochs that an earlier attempt trained are reported too.
+
+    Raises:
+        TrainingFailed: If the loss is not finite.
+        OSError: If the machine refuses to write the checkpoint.
+    """
+    # ---- model, at the state where the lineage stands -----------------------------
+    data = open_prepared(data_folder(assignment.run_directory))
+    configuration = Configuration.from_dict(assignment.configuration)
+    batches = _batches(assignment, data, configuration)
+    model = compiled_model(assignment, data, configuration)
+    path = checkpoint_path(assignment.run_directory, assignment.lineage)
+    curve = load_checkpoint(path, model)
+    for epoch, metrics in enumerate(curve[: assignment.epochs], 1):
+        report(epoch, metrics)
+
+    # ---- the epochs that are left -------------------------------------------------
+    for epoch in range(len(curve), assignment.epochs):
+        metrics = {
+            **_train_epoch(model, batches, epoch),
+            **validate(model, data.validation),
+        }
+        if not all(math.isfinite(value) for value in metrics.values()):
+            wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
+            raise TrainingFailed(f"{', '.join(wrong)} is not finite after epoch {epoch + 1}")
+        curve.append(metrics)
+        save_checkpoint(path, model, curve)
+        report(epoch + 1, metrics)
+
+
+def compiled_model(
+    assignment: Assignment, data: PreparedData, configuration: Configuration
+) -> keras.Model:
+    """Builds a trial's model with its optimizer built, at its initial state."""
+    model = build_network(configuration, image_spec(data.info), seed=assignment.seed)
+    steps = _batches(assignment, data, configuration).steps_per_epoch
+    compile_model(model, configuration.recipe, Budget(assignment.full_epochs, steps))
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def _batches(
+    assignment: Assignment, data: PreparedData, configuration: Configuration
+) -> BatchSource:
+    return BatchSource(
+        data.train.images,
+        data.train.labels,
+        len(data.info.class_names),
+        assignment.batch_size,
+        assignment.seed,
+        configuration.recipe,
+    )
+
+
+def _train_epoch(model: keras.Model, batches: BatchSource, epoch: int) -> dict[str, float]:
+    """One pass over the training images; `fit` would wait on tf.data's autotuner."""
+    model.reset_metrics()
+    logs: dict[str, Any] = {}
+    for images, labels in batches.epoch(epoch):
+        logs = model.train_on_batch(images, labels, return_dict=True)
+    return {name: float(value) for name, value in logs.items()}
+
+
+def validate(model: keras.Model, split: Split) -> dict[str, float]:
+    """Loss and accuracy on a split, with the averaged weights where the recipe has them.
+
+    Returns:
+        A dict with `val_loss` (cross-entropy without label smoothing) and `val_accuracy`.
+    """
+    raw = use_averaged_weights(model)
+    scores = predict(model, split.images)
+    for variable, value in raw:
+        variable.assign(value)
+    true = scores[np.arange(len(scores)), split.labels].astype("float64")
+    return {
+        "val_loss": float(-np.log(np.maximum(true, 1e-7)).mean()),
+        "val_accuracy": float((scores.argmax(axis=1) == split.labels).mean()),
+    }
+
+
+def use_averaged_weights(model: keras.Model) -> list[tuple[Any, np.ndarray]]:
+    """Puts the moving average into the weights, if the optimizer keeps one.
+
+    Returns:
+        The weights as they were, to be assigned back.
+    """
+    if not model.optimizer.use_ema or int(model.optimizer.iterations) == 0:
+        return []
+    raw = [(variable, np.array(variable)) for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    return raw
+
+
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Class scores `(n, classes)` of raw images `(n, height, width, channels)`."""
+    count = len(images)
+    size = min(EVALUATION_BATCH, count)
+    scores = []
+    for start in range(0, count, size):
+        batch = np.asarray(images[start : start + size])
+        short = size - len(batch)
+        if short:
+            batch = np.concatenate([batch, np.repeat(batch[-1:], short, axis=0)])
+        scores.append(np.asarray(model.predict_on_batch(batch))[: size - short])
+    return np.concatenate(scores)

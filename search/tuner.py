@@ -1,0 +1,276 @@
+"""The driver: a `kt.Tuner` that asks the oracle, hands trials out and records results."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras_tuner as kt
+from keras_tuner.engine.trial import Trial
+
+from hypermodels.cost import CostModel
+from hypermodels.hypermodel import AttentionHyperModel
+from hypermodels.network import ImageSpec
+from hypermodels.recipe import Budget
+from search.assignment import (
+    Assignment,
+    EpochDone,
+    Event,
+    MachineFault,
+    TrialDone,
+    TrialFailed,
+    WorkerDied,
+)
+from search.candidates import SampledCandidates
+from search.errors import SearchFailedError, StorageError
+from search.executors.local import LocalExecutor
+from search.hyperband import Hyperband, TrialPlan
+from search.oracle import HyperbandOracle
+from search.run import Run
+from search.run_directory import trial_folder
+from search.signals import Signals
+from search.state import COMPLETED, FAILED, trial_record
+from search.worker import Task
+
+MAX_DEATHS = 3
+"""Times in a row a trial's worker may die without finishing an epoch."""
+
+SILENCE = 0.5
+"""Seconds the driver sleeps at most before it looks at signals and the clock."""
+
+
+class Watcher(Protocol):
+    """Who is told what happens; see `progress.py`."""
+
+    def started(self, trial_id: str) -> None: ...
+    def epoch(self, trial_id: str, epoch: int) -> None: ...
+    def ended(self, trial_id: str) -> None: ...
+    def tick(self) -> None: ...
+
+
+class SearchTuner(kt.Tuner):  # type: ignore[misc]
+    """Runs or resumes the search of a run directory, each trial in its own process.
+
+    Args:
+        run: The open `Run`.
+        executor: Where trials run.
+        signals: Looked at between events; a signal ends the search with all kept.
+    """
+
+    def __init__(self, run: Run, executor: LocalExecutor, signals: Signals) -> None:
+        space = run.space
+        image = image_of(run)
+        batch_size = int(space.data["batch_size"])
+        steps = max(1, run.info.train_count // min(batch_size, run.info.train_count))
+        hypermodel = AttentionHyperModel(
+            image,
+            Budget(int(space.search["max_epochs"]), steps),
+            backbone=space.settings["backbone"],
+            attention=space.settings["attention"],
+            recipe=space.settings["recipe"],
+            seed=int(space.search["seed"]),
+            batch_size=batch_size,
+        )
+        self._costs = CostModel(image)
+        self._run, self._executor, self._signals = run, executor, signals
+        self.hyperband = hyperband_of(run, self._costs)
+        oracle = HyperbandOracle(space, self.hyperband, run.state, hypermodel)
+        with contextlib.redirect_stdout(io.StringIO()):  # it announces that it reloads
+            super().__init__(
+                oracle,
+                hypermodel,
+                directory=str(run.path.parent),
+                project_name=run.path.name,
+            )
+        if not oracle.trials:
+            self.reload()
+
+    # ---- kt.Tuner ---------------------------------------------------------------------
+
+    def _populate_initial_space(self) -> None:
+        """Nothing: the oracle declares the knobs, and building models is the workers' work."""
+
+    def reload(self) -> None:
+        """Rebuilds the oracle's trials and KerasTuner's views from the journal."""
+        self.oracle.restore()
+        self.oracle.write_views(self._run.path, *self.oracle.trials.values())
+
+    def save(self) -> None:
+        self.oracle.write_views(self._run.path)
+
+    def search(self, watcher: Watcher) -> None:
+        """Runs the search to its end, from wherever it stands.
+
+        Args:
+            watcher: Told what happens.
+
+        Raises:
+            Interrupted: If a signal asked for the end; everything is kept.
+            SearchFailedError: If no trial finished.
+            StorageError: If the machine refused a write.
+        """
+        while True:
+            self._hand_out(watcher)
+            if not self._executor.running():
+                break
+            for worker, event in self._executor.events(SILENCE):
+                self._handle(worker, event, watcher)
+            self._signals.check()
+            watcher.tick()
+        if not any(trial.score is not None for trial in self._run.state.trials.values()):
+            raise SearchFailedError(self._why_nothing_finished())
+
+    # ---- handing out ------------------------------------------------------------------
+
+    def _hand_out(self, watcher: Watcher) -> None:
+        for worker in self._executor.idle():
+            trial = self.oracle.create_trial(worker)
+            if trial.status != "RUNNING":
+                return
+            plan = next(plan for plan in self.oracle.plans() if plan.trial_id == trial.trial_id)
+            if plan.trial_id not in self._run.state.trials:
+                cost = self._costs.cost(plan.candidate.configuration)
+                self._run.record(trial_record(plan, cost.parameters, cost.macs))
+            self.oracle.write_views(self._run.path, trial)
+            self._executor.submit(worker, self._task(plan))
+            watcher.started(plan.trial_id)
+
+    def _task(self, plan: TrialPlan) -> Task:
+        assignment = assignment_of(
+            self._run,
+            plan.trial_id,
+            plan.lineage,
+            plan.candidate.configuration.to_dict(),
+            plan.epochs,
+        )
+        return Task(
+            "search.trial:train",
+            assignment,
+            plan.trial_id,
+            assignment.threads,
+            trial_folder(self._run.path, plan.trial_id) / "output.log",
+        )
+
+    # ---- what workers say ---------------------------------------------------------------
+
+    def _handle(self, worker: str, event: Event, watcher: Watcher) -> None:
+        if isinstance(event, EpochDone):
+            self._epoch_done(event)
+            watcher.epoch(event.trial_id, event.epoch)
+        elif isinstance(event, TrialDone):
+            state = self._run.state.trials[event.trial_id]
+            metrics = self._run.state.curves[state.lineage][state.epochs - 1]
+            score = metrics[str(self._run.space.search["objective"])]
+            self._end(event.trial_id, COMPLETED, score, "", event.seconds)
+        elif isinstance(event, TrialFailed):
+            self._end(event.trial_id, FAILED, None, event.reason, event.seconds)
+        elif isinstance(event, WorkerDied):
+            self._worker_died(worker, event)
+        elif isinstance(event, MachineFault):
+            raise StorageError(
+                f"trial {event.trial_id} cannot go on: {event.reason}. Everything trained so "
+                "far is kept; mend it and run the same command again."
+            )
+        if event.final and self._run.state.trials[event.trial_id].ended:
+            watcher.ended(event.trial_id)
+
+    def _epoch_done(self, event: EpochDone) -> None:
+        lineage = self._run.state.trials[event.trial_id].lineage
+        known = len(self._run.state.curves.get(lineage, []))
+        if event.epoch > known:
+            self._run.record(
+                {
+                    "type": "epoch",
+                    "trial": event.trial_id,
+                    "lineage": lineage,
+                    "epoch": event.epoch,
+                    "metrics": event.metrics,
+                }
+            )
+
+    def _worker_died(self, worker: str, event: WorkerDied) -> None:
+        self._run.record(
+            {
+                "type": "death",
+                "trial": event.trial_id,
+                "reason": event.reason,
+                "seconds": round(event.seconds, 3),
+            }
+        )
+        deaths = self._run.state.trials[event.trial_id].deaths
+        if deaths < MAX_DEATHS:
+            self.oracle.release(worker)  # handed out again, from its last epoch
+            return
+        reason = f"{event.reason}, {deaths} times in a row without finishing an epoch"
+        self._end(event.trial_id, FAILED, None, reason, 0.0)
+
+    def _end(
+        self, trial_id: str, status: str, score: float | None, reason: str, seconds: float
+    ) -> None:
+        self._run.record(
+            {
+                "type": "ended",
+                "trial": trial_id,
+                "status": status,
+                "score": score,
+                "reason": reason,
+                "seconds": round(seconds, 3),
+            }
+        )
+        trial: Trial = self.oracle.trials[trial_id]
+        self.oracle.end_trial(trial)
+        self.oracle.write_views(self._run.path, trial)
+
+    def _why_nothing_finished(self) -> str:
+        failed = [trial for trial in self._run.state.trials.values() if trial.reason]
+        first = failed[0] if failed else None
+        detail = (
+            f" The first, {first.trial_id}: {first.reason}. Its output is in "
+            f"{trial_folder(self._run.path, first.trial_id) / 'output.log'}."
+            if first
+            else ""
+        )
+        return f"none of {len(self._run.state.trials)} trials finished.{detail}"
+
+
+def image_of(run: Run) -> ImageSpec:
+    """What the networks of a run take and give."""
+    info = run.info
+    return ImageSpec(info.image_shape, len(info.class_names), info.mean, info.std)
+
+
+def hyperband_of(run: Run, costs: CostModel) -> Hyperband:
+    """The decisions of a run's search."""
+    search = run.space.search
+    return Hyperband(
+        int(search["max_epochs"]),
+        int(search["factor"]),
+        int(search["hyperband_iterations"]),
+        SampledCandidates(run.space, costs),
+        run.space.maximise,
+    )
+
+
+def assignment_of(
+    run: Run,
+    trial_id: str,
+    lineage: str,
+    configuration: dict[str, dict[str, Any]],
+    epochs: int,
+) -> Assignment:
+    """The training that makes up a trial of a run."""
+    search = run.space.search
+    return Assignment(
+        trial_id,
+        lineage,
+        configuration,
+        epochs,
+        int(search["max_epochs"]),
+        int(search["seed"]),
+        int(run.space.data["batch_size"]),
+        int(search["threads"]),
+        str(search["objective"]),
+        Path(run.path).resolve(),
+    )

@@ -1,0 +1,108 @@
+"""A worker process from its first line to its last: one task, then it ends."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from search.assignment import EpochDone, MachineFault, TrialDone, TrialFailed
+from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
+
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to do in a process of its own.
+
+    Args:
+        function: String, `module:name` of a callable `(payload, report) -> dict | None`.
+        payload: What it is given; must pickle.
+        trial_id: String, whose task it is.
+        threads: Integer, threads to compute with on a CPU.
+        log: File that takes what the process prints.
+    """
+
+    function: str
+    payload: Any
+    trial_id: str
+    threads: int
+    log: Path
+
+
+def run_task(task: Task, connection: Connection, gpu: str | None) -> None:
+    """Runs a task and sends its events; the target of every worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_driver, args=(connection,), daemon=True).start()
+    started = time.monotonic()
+    try:
+        _send_output_to(task.log)
+        _configure_device(task.threads, gpu)
+        module, _, name = task.function.partition(":")
+        function = getattr(importlib.import_module(module), name)
+
+        def report(epoch: int, metrics: dict[str, float]) -> None:
+            connection.send(EpochDone(task.trial_id, epoch, metrics))
+
+        result = function(task.payload, report)
+        seconds = time.monotonic() - started
+        connection.send(TrialDone(task.trial_id, seconds, result or {}))
+    except (StorageError, DataError, RunDirectoryError) as error:
+        connection.send(MachineFault(task.trial_id, str(error)))
+    except Exception as error:
+        traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
+            connection.send(MachineFault(task.trial_id, str(error)))
+            return
+        name = "" if isinstance(error, CbamSearchError) else f"{type(error).__name__}: "
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        connection.send(
+            TrialFailed(task.trial_id, f"{name}{first[:300]}", time.monotonic() - started)
+        )
+
+
+def _end_with_driver(connection: Connection) -> None:
+    """Waits for the driver's end of the pipe to close, then ends this process at once.
+
+    What is on disk is whole at any moment, and a worker without a driver would compete
+    with those of the next.
+    """
+    try:
+        connection.recv()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _send_output_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+
+
+def _configure_device(threads: int, gpu: str | None) -> None:
+    """Fixes the number of threads and the GPU, before the framework first computes."""
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    import keras
+
+    if keras.config.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+        if gpu is not None:
+            tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,257 @@
+"""Backbones: published totals, sites, names, image sizes, depths."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from hypermodels.backbones import PORTS, families, family, register_family
+from hypermodels.configuration import Configuration
+from hypermodels.cost import CostModel
+from hypermodels.knobs import KnobError
+from hypermodels.network import ImageSpec, backbone_model, build_network
+from hypermodels.placement import tap_shape
+from hypermodels.presets import PRESETS, preset
+from tests.hypermodels.helpers import DEPTHS, TINY, images, numpy
+
+TABLE = Path(__file__).resolve().parents[2] / "docs" / "parameters.md"
+CIFAR = ImageSpec((32, 32, 3), 10)
+PRESET_COLUMNS = ("none", "se_keras", "cbam_keras")
+each_family = pytest.mark.parametrize("name", [entry.name for entry in families()])
+
+
+def documented() -> dict[tuple[str, int], dict[str, list[int]]]:
+    """The rows of docs/parameters.md: (family, depth) to parameters, the seed's, MACs."""
+    rows: dict[tuple[str, int], dict[str, list[int]]] = {}
+    name = ""
+    for line in TABLE.read_text(encoding="utf-8").splitlines():
+        heading = re.match(r"## .*`(\w+)`", line)
+        name = heading[1] if heading else name
+        cells = [cell.strip().replace(",", "") for cell in line.strip("|").split("|")]
+        if len(cells) == 10 and cells[0].isdigit():
+            numbers = [int(cell) for cell in cells]
+            rows[name, numbers[0]] = {
+                "ours": numbers[1:4],
+                "seed": numbers[4:7],
+                "macs": numbers[7:10],
+            }
+    return rows
+
+
+ROWS = documented()
+
+
+def preset_configuration(name: str, depth: int, attention: str) -> Configuration:
+    return Configuration.resolve(
+        {"backbone": {"family": name, "depth": depth}, "attention": preset(attention)}
+    )
+
+
+@pytest.fixture(scope="module")
+def cost_model() -> CostModel:
+    return CostModel(CIFAR)
+
+
+def test_the_table_lists_every_depth() -> None:
+    assert list(ROWS) == [
+        *(("resnet_v1", depth) for depth in (20, 32, 44, 56, 110, 164)),
+        *(("resnet_v2", depth) for depth in (20, 56, 110, 164, 1001)),
+    ]
+
+
+def seed_totals(name: str, depth: int) -> list[int]:
+    """The seed code's totals; each further block of every stage adds a constant."""
+    if name == "resnet_v1":
+        n = (depth - 2) // 6
+        base = 274_442 + (n - 3) * 97_888
+        return [base, base + 1_470 * n, base + 1_764 * n]
+    n = (depth - 2) // 9
+    base = 574_090 + (n - 2) * 274_912
+    return [base, base + 22_008 * n, base + 22_302 * n]
+
+
+@pytest.mark.parametrize(("name", "depth"), list(ROWS), ids=lambda part: str(part))
+def test_the_table_gives_the_seed_s_totals(name: str, depth: int) -> None:
+    assert ROWS[name, depth]["seed"] == seed_totals(name, depth)
+    assert ROWS[name, depth]["ours"] == ROWS[name, depth]["seed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "depth"),
+    [
+        pytest.param(*row, marks=pytest.mark.slow if row[1] > 500 else [], id=f"{row[0]}-{row[1]}")
+        for row in ROWS
+    ],
+)
+def test_the_table_is_what_is_counted(name: str, depth: int, cost_model: CostModel) -> None:
+    costs = [
+        cost_model.cost(preset_configuration(name, depth, attention))
+        for attention in PRESET_COLUMNS
+    ]
+    assert [cost.parameters for cost in costs] == ROWS[name, depth]["ours"]
+    assert [cost.macs for cost in costs] == ROWS[name, depth]["macs"]
+
+
+@pytest.mark.parametrize("attention", PRESET_COLUMNS)
+@each_family
+def test_the_table_is_what_is_built(name: str, attention: str) -> None:
+    model = build_network(preset_configuration(name, 20, attention), CIFAR, seed=0)
+    assert model.count_params() == ROWS[name, 20]["ours"][PRESET_COLUMNS.index(attention)]
+
+
+def test_figures_of_the_research_notes() -> None:
+    assert ROWS["resnet_v1", 20]["ours"] == [274_442, 278_852, 279_734]
+    assert ROWS["resnet_v2", 20]["ours"] == [574_090, 618_106, 618_694]
+    assert ROWS["resnet_v2", 1001]["ours"] == [30_539_498, 32_982_386, 33_015_020]
+    for depth in (20, 32, 44, 56, 110, 164):
+        n = (depth - 2) // 6
+        base, _, cbam = ROWS["resnet_v1", depth]["macs"]
+        assert base == 40_813_184 + (n - 3) * 14_155_776
+        # Two passes through three MLPs, and a 7x7 kernel over two maps of 32, 16 and 8.
+        mlp = n * 2 * (2 * 16 * 2 + 2 * 32 * 4 + 2 * 64 * 8)
+        assert cbam - base == mlp + n * 98 * (32**2 + 16**2 + 8**2)
+
+
+def test_presets_are_settings_that_their_type_has() -> None:
+    for name, settings in PRESETS.items():
+        resolved = preset_configuration("resnet_v1", 8, name).attention
+        assert settings.items() <= resolved.items(), name
+    with pytest.raises(ValueError, match="unknown preset 'cbam'. Known presets: none, se_paper"):
+        preset("cbam")
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "message"),
+    [
+        ("resnet_v1", 21, "valid depths near it are 20 and 26"),
+        ("resnet_v1", 1001, "valid depths near it are 998 and 1004"),
+        ("resnet_v1", 7, "below 8, the least of 6n[+]2"),
+        ("resnet_v1", 2, "below 8, the least of 6n[+]2"),
+        ("resnet_v2", 32, "valid depths near it are 29 and 38"),
+        ("resnet_v2", 44, "valid depths near it are 38 and 47"),
+        ("resnet_v2", 8, "below 11, the least of 9n[+]2"),
+        ("resnet_v2", 2001, "from 1 to 2000"),
+        ("resnet_v1", 20.0, "a whole number"),
+        ("resnet_v1", "20", "a whole number"),
+        ("resnet_v1", True, "a whole number"),
+    ],
+)
+def test_impossible_depths_are_refused(name: str, depth: Any, message: str) -> None:
+    knob = next(knob for knob in family(name).knobs if knob.name == "depth")
+    with pytest.raises(KnobError, match=message):
+        knob.accept(depth)
+
+
+@each_family
+def test_listed_depths_are_accepted(name: str) -> None:
+    knob = next(knob for knob in family(name).knobs if knob.name == "depth")
+    for known, depth in ROWS:
+        if known == name:
+            assert knob.accept(depth) == depth
+            assert str(depth) in knob.summary
+
+
+def test_depth_is_the_number_of_weighted_layers() -> None:
+    """Convolutions on the longest way, plus the dense layer."""
+    for name, depth in (("resnet_v1", 14), ("resnet_v2", 20)):
+        model = backbone_model({"family": name, "depth": depth}, TINY)
+        weighted = [
+            layer
+            for layer in model.layers
+            if isinstance(layer, keras.layers.Conv2D | keras.layers.Dense)
+            and not layer.name.endswith("_shortcut")
+        ]
+        assert len(weighted) == depth
+
+
+@pytest.mark.parametrize("shape", [(32, 32, 3), (64, 64, 3), (33, 47, 3), (32, 32, 1), (8, 8, 3)])
+@each_family
+def test_sites_and_taps_at_any_image_size(name: str, shape: tuple[int, int, int]) -> None:
+    settings = {"family": name, "depth": DEPTHS[name]}
+    image = ImageSpec(shape, 5)
+    model = backbone_model(settings, image)
+    sites = family(name).sites(settings)
+    assert len({site.name for site in sites}) == len(sites) == family(name).stages
+    widths = {"resnet_v1": (16, 32, 64), "resnet_v2": (64, 128, 256)}[name]
+    height, width = shape[:2]
+    for site in sites:
+        assert tuple(site.ports) == PORTS
+        if site.stage > 1:
+            height, width = -(-height // 2), -(-width // 2)
+        for port in ("residual", "post", "identity"):
+            assert tap_shape(model, site.ports[port]) == (height, width, widths[site.stage - 1])
+        assert tap_shape(model, site.ports["pre"])[2] == (16, *widths)[site.stage - 1]
+    assert len({tap for site in sites for tap in site.ports.values()}) == len(sites) * len(PORTS)
+    reference = backbone_model(settings, ImageSpec((32, 32, 3), 5)).count_params()
+    assert model.count_params() == reference - (3 - shape[2]) * 9 * 16
+    scores = numpy(model(images(2, image)))
+    assert scores.shape == (2, 5)
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-5)
+
+
+@each_family
+def test_sites_follow_the_network(name: str) -> None:
+    depth = {"resnet_v1": 20, "resnet_v2": 29}[name]
+    sites = family(name).sites({"family": name, "depth": depth})
+    assert [(site.stage, site.block) for site in sites] == [
+        (stage, block) for stage in (1, 2, 3) for block in (1, 2, 3)
+    ]
+    assert [site.name for site in sites][:4] == ["s1b1", "s1b2", "s1b3", "s2b1"]
+
+
+@each_family
+def test_every_name_is_explicit(name: str) -> None:
+    """Keras numbers the layers that a person did not name; two builds would differ."""
+
+    def names(attention: str) -> list[str]:
+        chosen = preset_configuration(name, DEPTHS[name], attention)
+        model = build_network(chosen, TINY, seed=0)
+        return [model.name, *(layer.name for layer in model.layers)] + [
+            weight.path for weight in model.weights
+        ]
+
+    for attention in ("none", "cbam_paper"):
+        first = names(attention)
+        assert first == names(attention)
+        assert len(first) == len(set(first))
+        automatic = re.compile(
+            r"(^|/)(conv2d|dense|batch_normalization|re_lu|add|activation|cbam|functional"
+            r"|input_layer|rescaling|global_average_pooling2d)(_\d+)?(/|$)"
+        )
+        assert not [entry for entry in first if automatic.search(entry)]
+
+
+def test_normalisation_is_in_the_model() -> None:
+    spec = ImageSpec((8, 8, 3), 4, mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0))
+    model = backbone_model({"family": "resnet_v1", "depth": 8}, spec)
+    assert model.input.dtype == "uint8"
+    part = keras.Model(model.input, model.get_layer("normalise").output)
+    raw = images(2)
+    np.testing.assert_allclose(
+        numpy(part(raw)), (raw - np.array([10, 20, 30])) / [2, 4, 5], rtol=1e-5, atol=1e-5
+    )
+    mixed = ImageSpec((8, 8, 3), 4, mean=(10.0, 20.0, 30.0), std=(2.0,))
+    model = backbone_model({"family": "resnet_v1", "depth": 8}, mixed)
+    part = keras.Model(model.input, model.get_layer("normalise").output)
+    np.testing.assert_allclose(numpy(part(raw)), (raw - np.array([10, 20, 30])) / 2, rtol=1e-5)
+
+
+def test_wrong_normalisation_is_refused() -> None:
+    with pytest.raises(ValueError, match="mean must have one value, or one for each of the 1"):
+        ImageSpec((8, 8, 1), 4, mean=(1.0, 2.0, 3.0))
+    with pytest.raises(ValueError, match="std must have one value"):
+        ImageSpec((8, 8, 3), 4, std=(1.0, 2.0))
+    with pytest.raises(ValueError, match="std must be above 0"):
+        ImageSpec((8, 8, 3), 4, std=(0.0,))
+
+
+def test_registry_of_families() -> None:
+    with pytest.raises(ValueError, match="'resnet_v1' is registered twice. Known families: res"):
+        register_family(family("resnet_v1"))
+    with pytest.raises(ValueError, match="unknown backbone family 'resnet'. Known: resnet_v1"):
+        family("resnet")
