@@ -133,6 +133,8 @@ class AttentionHyperModel(kt.HyperModel):
             recipe,
         )
         batches = _Epochs(source, int(given.get("initial_epoch", 0)))
+        begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.to(epoch))
+        given["callbacks"] = [begin, *(given.get("callbacks") or ())]
         # Keras would shuffle the batches of a PyDataset by Python's global generator.
         return model.fit(batches, **{**given, "shuffle": False})
 
@@ -153,23 +155,26 @@ class AttentionHyperModel(kt.HyperModel):
 
 
 class _Epochs(keras.utils.PyDataset):  # type: ignore[misc]
-    """A `BatchSource` as Keras's `fit` takes it; each epoch has its own order."""
+    """A `BatchSource` as Keras's `fit` takes it; each epoch has its own order.
+
+    Which epoch it is comes from a callback: Keras also calls `on_epoch_end` of a data set
+    once before the first epoch, so counting those calls would start with the second.
+    """
 
     def __init__(self, source: BatchSource, first: int) -> None:
         super().__init__()
         self._source = source
-        self._epoch = first
-        self._batches = list(source.epoch(first))
+        self.to(first)
+
+    def to(self, epoch: int) -> None:
+        """Goes to the batches of `epoch`."""
+        self._batches = list(self._source.epoch(epoch))
 
     def __len__(self) -> int:
         return self._source.steps_per_epoch
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         return self._batches[index]
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._batches = list(self._source.epoch(self._epoch))
 
 
 class ResNetV1HyperModel(AttentionHyperModel):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Value = str | int | float | bool
@@ -101,16 +101,16 @@ class Choice:
     def default(self) -> Value:
         return self.values[0]
 
-    def declare(self, hp: Any, name: str) -> Value:
-        """Declares the knob in a `keras_tuner.HyperParameters` and returns its value."""
+    def declare(self, hp: Any, name: str) -> None:
+        """Declares the knob in a `keras_tuner.HyperParameters`."""
         if all(isinstance(value, bool) for value in self.values):
             # kt.Choice([True, False]) silently becomes integers.
-            return bool(hp.Boolean(name, default=bool(self.values[0])))
+            hp.Boolean(name, default=bool(self.values[0]))
+            return
         values = list(self.values)
         if any(isinstance(value, float) for value in values):
             values = [float(value) for value in values]
-        value: Value = hp.Choice(name, values, default=values[0])
-        return value
+        hp.Choice(name, values, default=values[0])
 
     def sample(self, uniform: float) -> Value:
         """Maps a uniform number in `[0, 1)` to a value."""
@@ -133,9 +133,9 @@ class IntRange:
     def default(self) -> int:
         return self.values[len(self.values) // 2]
 
-    def declare(self, hp: Any, name: str) -> int:
-        """Declares the knob in a `keras_tuner.HyperParameters` and returns its value."""
-        return int(hp.Int(name, self.low, self.high, step=self.step, default=self.default))
+    def declare(self, hp: Any, name: str) -> None:
+        """Declares the knob in a `keras_tuner.HyperParameters`."""
+        hp.Int(name, self.low, self.high, step=self.step, default=self.default)
 
     def sample(self, uniform: float) -> int:
         """Maps a uniform number in `[0, 1)` to a value."""
@@ -154,10 +154,9 @@ class FloatRange:
     def default(self) -> float:
         return self.sample(0.5)
 
-    def declare(self, hp: Any, name: str) -> float:
-        """Declares the knob in a `keras_tuner.HyperParameters` and returns its value."""
-        value = hp.Float(name, self.low, self.high, sampling=self.sampling, default=self.default)
-        return float(value)
+    def declare(self, hp: Any, name: str) -> None:
+        """Declares the knob in a `keras_tuner.HyperParameters`."""
+        hp.Float(name, self.low, self.high, sampling=self.sampling, default=self.default)
 
     def sample(self, uniform: float) -> float:
         """Maps a uniform number in `[0, 1)` to a value, rounded to six significant digits.
@@ -216,6 +215,9 @@ class Section:
     def accept(self, settings: Mapping[str, Any]) -> dict[str, Setting]:
         """Returns `settings` with every value as its knob takes it.
 
+        Knobs of one name may differ from variant to variant (the depths of two backbone
+        families); a value must suit every variant that `settings` can select.
+
         Args:
             settings: Mapping from knob name to a value or a domain.
 
@@ -227,15 +229,22 @@ class Section:
         """
         known = self.knobs()
         accepted: dict[str, Setting] = {}
-        for name, setting in settings.items():
+        for name in sorted(settings, key=lambda name: name != self.selector.name):
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 meant = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
                 raise KnobError(f"{self.name} has no knob called {name}. {meant}")
-            try:
-                accepted[name] = _accept_setting(known[name], setting)
-            except KnobError as error:
-                raise KnobError(f"{self.name}.{name}: {error}") from error
+            takers = [
+                knob
+                for variant in self.selected(accepted)
+                for knob in self.variants[variant]
+                if knob.name == name
+            ]
+            for knob in takers or [known[name]]:
+                try:
+                    accepted[name] = _accept_setting(knob, settings[name])
+                except KnobError as error:
+                    raise KnobError(f"{self.name}.{name}: {error}") from error
         return accepted
 
     def selected(self, settings: Mapping[str, Setting]) -> tuple[str, ...]:
@@ -302,11 +311,16 @@ def _accept_setting(knob: Knob, setting: Any) -> Setting:
         kinds = ("integer",) if isinstance(setting, IntRange) else ("number",)
         if knob.kind not in kinds:
             raise KnobError(f"cannot be tuned over a range of {kinds[0]}s: {setting}")
-        for bound in (setting.low, setting.high):
-            knob.accept(bound)
         log = isinstance(setting, FloatRange) and setting.sampling == "log"
+        for value in (setting.low, setting.high):
+            replace(knob, check=None).accept(value)
         if setting.low >= setting.high or (log and setting.low <= 0):
             raise KnobError(f"expected low < high{', both above 0' if log else ''}: {setting}")
+        if isinstance(setting, IntRange) and setting.step < 1:
+            raise KnobError(f"expected a step of at least 1: {setting}")
+        if isinstance(setting, IntRange) and knob.check:
+            for value in setting.values:
+                knob.check(value)
         return setting
     return knob.accept(setting)
 

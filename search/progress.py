@@ -14,7 +14,7 @@ from rich.text import Text
 from search.hyperband import Hyperband, brackets
 from search.run import Run
 from search.state import FAILED, TrialState
-from search.summary import described, shown, value_columns
+from search.summary import described, shown
 
 REDRAW_SECONDS = 0.5
 
@@ -157,7 +157,11 @@ class Progress:
         return table
 
     def _values(self, trial: TrialState) -> str:
-        return described(trial, value_columns(self._run.state))
+        return " ".join(
+            part
+            for section in ("attention", "backbone", "recipe")
+            if (part := described(self._run.state, trial, section))
+        )
 
     def _epochs_done(self) -> int:
         return sum(len(curve) for curve in self._run.state.curves.values())

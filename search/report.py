@@ -9,7 +9,7 @@ from rich.table import Table
 
 from search.export import Exported
 from search.state import RunState
-from search.summary import described, findings, shown, value_columns
+from search.summary import described, findings, shown
 
 SHOWN_TRIALS = 12
 
@@ -47,18 +47,17 @@ def print_table(console: Console, state: RunState, limit: int | None = None) -> 
     objective = state.header["space"]["search"]["objective"]
     ranked = state.best_first(maximise=objective.endswith("accuracy"))
     rest = [trial for _, trial in sorted(state.trials.items()) if trial.score is None]
-    columns = value_columns(state)
-    recipe = any(name.startswith("recipe.") for name in columns)
-    backbone = any(name.startswith("backbone.") for name in columns)
+    sections = [
+        section
+        for section in ("attention", "backbone", "recipe")
+        if any(described(state, trial, section) for trial in state.trials.values())
+    ]
     table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
     table.add_column("trial", no_wrap=True)
     for heading in ("bracket", "epochs", objective, "parameters"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("attention")
-    if backbone:
-        table.add_column("backbone")
-    if recipe:
-        table.add_column("recipe")
+    for section in sections:
+        table.add_column(section)
     for place, trial in enumerate([*ranked, *rest][:limit]):
         table.add_row(
             trial.trial_id,
@@ -66,9 +65,7 @@ def print_table(console: Console, state: RunState, limit: int | None = None) -> 
             str(trial.epochs),
             shown(trial.score) if trial.ended and not trial.reason else trial.status.lower(),
             shown(trial.parameters),
-            described(trial, columns),
-            *([described(trial, columns, "backbone")] if backbone else []),
-            *([described(trial, columns, "recipe")] if recipe else []),
+            *(described(state, trial, section) for section in sections),
             style="bold green" if place == 0 and trial.score is not None else "",
         )
     if table.row_count:

@@ -172,20 +172,39 @@ def shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 
-def described(trial: TrialState, columns: list[str], section: str = "attention") -> str:
-    """A trial's values of one section in one line: `se, reduction ratio 8, post`."""
+_ABBREVIATIONS = {
+    "reduction_ratio": "r=",
+    "spatial_kernel_size": "k=",
+    "learning_rate": "lr=",
+    "weight_decay": "wd=",
+    "label_smoothing": "smoothing=",
+    "stages": "stages=",
+    "blocks": "blocks=",
+    "depth": "depth=",
+    "spatial_norm": "norm=",
+}
+
+
+def described(state: RunState, trial: TrialState, section: str = "attention") -> str:
+    """A trial's tuned values of one section in a few words: `se r=8 post`.
+
+    The field's abbreviations: `r` reduction ratio, `k` spatial kernel size, `lr` learning
+    rate, `wd` weight decay.
+    """
     flat = trial.configuration.flat()
     words = []
-    for name in columns:
-        own, _, key = name.partition(".")
-        if own != section or name not in flat or key == "type":
-            continue
-        value = shown(flat[name])
-        wordy = isinstance(flat[name], str) and key not in ("stages", "blocks")
-        words.append(value if wordy else f"{key.replace('_', ' ')} {value}")
+    for key, setting in state.header["space"][section].items():
+        name = f"{section}.{key}"
+        if isinstance(setting, dict) and name in flat and key != "type":
+            value = shown(flat[name])
+            # A word such as `post` speaks for itself, a number needs its name.
+            own = "" if isinstance(flat[name], str) else f"{key}="
+            words.append(_ABBREVIATIONS.get(key, own) + value)
     if section == "attention":
         words.insert(0, str(trial.configuration.attention["type"]))
-    return ", ".join(words)
+        if trial.preset and trial.preset != "none":
+            words.append(f"({trial.preset})")
+    return " ".join(words)
 
 
 def write_summary(run: Path, state: RunState) -> None:

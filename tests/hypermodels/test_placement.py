@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.attention import AttentionLayer, ChannelAttention
+from hypermodels.attention import AttentionLayer, ChannelAttention, mechanism
 from hypermodels.backbones import PORTS, Site, Tap, families, family
 from hypermodels.network import attention_gates, backbone_model, build_network, placements
 from hypermodels.placement import PlacementError, attach, chosen_sites, tap_shape
@@ -219,8 +219,6 @@ def test_identity_start_keeps_a_pretrained_network(name: str, port: str) -> None
     )
     layers: dict[Tap, AttentionLayer] = {}
     for site, tap in placements(chosen):
-        from hypermodels.attention import mechanism
-
         layers[tap] = mechanism("cbam").build(chosen.attention, name=f"{site.name}_attn", seed=2)
     gated = attach(plain, layers, seed=5, copy_weights=True)
     np.testing.assert_allclose(numpy(gated(images(4))), numpy(plain(images(4))), atol=1e-5)
@@ -283,9 +281,7 @@ def test_tap_shape_needs_a_map_of_known_size() -> None:
     assert tap_shape(small(), Tap("sum", "input", 1)) == (8, 8, 4)
     inputs = keras.Input((None, 8, 4), name="image")
     open_ended = keras.Model(inputs, keras.layers.Conv2D(2, 3, name="conv")(inputs))
-    with pytest.raises(
-        PlacementError, match=r"of known size. Received: .*None.* output of 'conv'"
-    ):
+    with pytest.raises(PlacementError, match=r"known size. Received: .*None.* output of 'conv'"):
         tap_shape(open_ended, Tap("conv", "output"))
     flat = keras.Input((4,), name="flat")
     dense = keras.Model(flat, keras.layers.Dense(2, name="dense")(flat))

@@ -1,0 +1,96 @@
+"""Runs the installed command as a person does: a real process, a real run directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SMALL_SPACE = """\
+backbone: {family: resnet_v1, depth: 8}
+attention:
+  type: {choice: [none, se, cbam]}
+  reduction_ratio: {choice: [2, 4]}
+recipe: {weight_averaging: 0.9}
+data: {name: cifar10-sample, limit: 120, validation: 40, batch_size: 20}
+search: {max_epochs: 3, factor: 3, seed: 3}
+"""
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "search", *map(str, arguments)]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    return {**os.environ, "COLUMNS": "200", **extra}
+
+
+def run(
+    *arguments: object, check: int | None = 0, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command to its end; `check` is the exit code it must have."""
+    result = subprocess.run(
+        command(*arguments), capture_output=True, text=True, env=environment(**extra), timeout=900
+    )
+    if check is not None:
+        assert result.returncode == check, result.stdout + result.stderr
+    return result
+
+
+def start(*arguments: object, log: Path, **extra: str) -> subprocess.Popen[bytes]:
+    """Starts the command in a process group of its own, so that all of it can be killed."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            command(*arguments),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment(**extra),
+            start_new_session=True,
+        )
+
+
+def kill_all(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL for the driver, the fork server and every worker at once."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def epochs_in(run_directory: Path) -> int:
+    """Epochs that the journal has, whatever state it is in."""
+    try:
+        return (run_directory / "journal.jsonl").read_bytes().count(b'"type":"epoch"')
+    except FileNotFoundError:
+        return 0
+
+
+def wait_for_epochs(process: subprocess.Popen[bytes], run_directory: Path, count: int) -> bool:
+    """Waits until the journal has `count` epochs; `False` if the process ended before."""
+    while epochs_in(run_directory) < count:
+        if process.poll() is not None:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def results(run_directory: Path) -> dict[str, Any]:
+    """All of a run that no timing may change: the table, every epoch, every checkpoint."""
+    content = json.loads((run_directory / "summary.json").read_text())
+    for row in content["trials"]:
+        del row["seconds"]
+    checkpoints = {}
+    for path in sorted((run_directory / "checkpoints").glob("*.npz")):
+        with np.load(path) as archive:
+            checkpoints[path.name] = {key: archive[key].tobytes() for key in archive.files}
+    return {
+        "trials": content["trials"],
+        "curves": content["curves"],
+        "checkpoints": checkpoints,
+        "best": json.loads((run_directory / "best" / "metrics.json").read_text()),
+    }
