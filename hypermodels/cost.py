@@ -153,8 +153,8 @@ def layer_macs(layer: keras.layers.Layer) -> int:
     if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
         # Every output position of a kernel's channel costs one pass over the kernel.
         _, height, width, _ = layer.output.shape
-        return math.prod(layer.kernel.shape) * height * width
+        return int(math.prod(layer.kernel.shape) * height * width)
     if isinstance(layer, keras.layers.Dense):
         positions = math.prod(layer.output.shape[1:-1])
-        return math.prod(layer.kernel.shape) * positions
+        return int(math.prod(layer.kernel.shape) * positions)
     return 0

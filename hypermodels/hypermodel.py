@@ -133,16 +133,17 @@ class AttentionHyperModel(kt.HyperModel):
             recipe,
         )
         batches = _Epochs(source, int(given.get("initial_epoch", 0)))
-        begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.to(epoch))
+        begin = keras.callbacks.LambdaCallback(lambda epoch, logs: batches.to(epoch))
         given["callbacks"] = [begin, *(given.get("callbacks") or ())]
         # Keras would shuffle the batches of a PyDataset by Python's global generator.
         return model.fit(batches, **{**given, "shuffle": False})
 
     def _one_hot(self, labels: Any) -> np.ndarray:
-        labels = np.asarray(labels)
-        if labels.ndim == 2 and labels.shape[1] == self.image.classes:
-            return labels
-        return np.eye(self.image.classes, dtype="float32")[labels.reshape(-1)]
+        received = np.asarray(labels)
+        if received.ndim == 2 and received.shape[1] == self.image.classes > 1:
+            return received
+        one_hot: np.ndarray = np.eye(self.image.classes, dtype="float32")[received.reshape(-1)]
+        return one_hot
 
     def _is_boolean(self, name: str) -> bool:
         section_name, _, knob_name = name.partition(".")
@@ -154,7 +155,7 @@ class AttentionHyperModel(kt.HyperModel):
         return False
 
 
-class _Epochs(keras.utils.PyDataset):  # type: ignore[misc]
+class _Epochs(keras.utils.PyDataset):
     """A `BatchSource` as Keras's `fit` takes it; each epoch has its own order.
 
     Which epoch it is comes from a callback: Keras also calls `on_epoch_end` of a data set

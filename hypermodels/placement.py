@@ -9,7 +9,7 @@ layers would leave `get_layer(name).output` pointing into the old graph).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -122,13 +122,13 @@ def chosen_sites(
         wanted = [int(number) for number in stages.split(",")]
     in_stages = [site for site in sites if site.stage in wanted]
     last = {site.stage: site.block for site in in_stages}
-    keep = {
+    keep: Mapping[str, Callable[[Site], bool]] = {
         "all": lambda site: True,
         "first": lambda site: site.block == 1,
         "last": lambda site: site.block == last[site.stage],
         "alternate": lambda site: site.block % 2 == 1,
-    }[blocks]
-    return tuple(site for site in in_stages if keep(site))
+    }
+    return tuple(site for site in in_stages if keep[blocks](site))
 
 
 def tap_shape(model: keras.Model, tap: Tap) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ import numpy as np
 from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
 from hypermodels.knobs import FloatRange
+from hypermodels.network import ImageSpec
 from search.errors import SpaceError
 from search.hyperband import Bracket, Candidate, brackets
 from search.space import Space, depends_on_tuning
@@ -40,60 +41,80 @@ class SampledCandidates:
         self._costs = costs
         self._brackets = brackets(int(space.search["max_epochs"]), int(space.search["factor"]))
         self._first: dict[tuple[int, int], list[Candidate]] = {}
-        self._drawn: set[str] = set()
+        self._drawn: dict[str, Candidate] = {}
         self._next_iteration = 0
         self._replacements: dict[tuple[int, int], list[Candidate]] = {}
         self.refused: dict[str, int] = {}
         self._every = self._enumerate()
+        self._presets = self._feasible_presets()
+        self._drawn |= {preset.identity: preset for preset in self._presets}
+        self._presets_placed = 0
 
     def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
         """The candidates of a bracket's first rung; see `hyperband.Candidates`."""
-        while self._next_iteration <= iteration:
-            self._draw_iteration(self._next_iteration)
-            self._next_iteration += 1
+        self._draw_iterations(iteration + 1)
         return self._first[iteration, bracket][:places]
 
     def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
         """Replacements for failed trials of a bracket; see `hyperband.Candidates`."""
+        # What is new depends on all that is drawn, which must not depend on when this is asked.
+        self._draw_iterations(int(self._space.search["hyperband_iterations"]))
         found = self._replacements.setdefault((iteration, bracket), [])
         if len(found) < count:
             taken = set(self._drawn)
             stream = self._stream(taken, "replacement", iteration, bracket)
             found[:] = itertools.islice(stream, count)
+        if len(found) < count:
+            # Nothing is new any more: configurations of other brackets, as in `first`.
+            taken = {candidate.identity for candidate in self._first[iteration, bracket]}
+            taken |= {candidate.identity for candidate in found}
+            stream = self._stream(taken, "other replacement", iteration, bracket)
+            found += itertools.islice(stream, count - len(found))
         return found[:count]
+
+    def _draw_iterations(self, count: int) -> None:
+        while self._next_iteration < count:
+            self._draw_iteration(self._next_iteration)
+            self._next_iteration += 1
+
+    def _feasible_presets(self) -> list[Candidate]:
+        found: dict[str, Candidate] = {}
+        for name in self._space.presets:
+            configuration = self._space.preset_configuration(name)
+            identity = self._identity_if_feasible(configuration)
+            if identity is not None:
+                found.setdefault(identity, Candidate(configuration, identity, name))
+        return list(found.values())
 
     def _draw_iteration(self, iteration: int) -> None:
         for bracket in self._brackets:
             self._first[iteration, bracket.number] = self._draw_bracket(iteration, bracket)
-        if not any(self._first[iteration, bracket.number] for bracket in self._brackets):
+        if not self._drawn:
             raise SpaceError(self._nothing_feasible())
 
     def _draw_bracket(self, iteration: int, bracket: Bracket) -> list[Candidate]:
         places = bracket.rungs[0].places
-        chosen: list[Candidate] = []
-        own: set[str] = set()
-        if iteration == 0 and bracket is self._brackets[0]:
-            for name in self._space.presets:
-                configuration = self._space.preset_configuration(name)
-                identity = self._identity_if_feasible(configuration)
-                if identity is not None and identity not in own:
-                    own.add(identity)
-                    chosen.append(Candidate(configuration, identity, name))
-            chosen = chosen[:places]
-            self._drawn |= own
-        stream = self._stream(self._drawn, "first", iteration, bracket.number)
+        # Presets come first; those that a small bracket has no place for, in the next one.
+        chosen = self._presets[self._presets_placed :][:places]
+        self._presets_placed += len(chosen)
+        stream = self._stream(set(self._drawn), "first", iteration, bracket.number)
         fresh = list(itertools.islice(stream, places - len(chosen)))
+        self._drawn |= {candidate.identity: candidate for candidate in fresh}
         chosen += fresh
         if len(chosen) < places:
             # The space is used up: configurations of other brackets come again. What they
             # have trained is not trained again, but this bracket compares them later.
-            own |= {candidate.identity for candidate in fresh}
+            own = {candidate.identity for candidate in chosen}
             stream = self._stream(own, "again", iteration, bracket.number)
             chosen += itertools.islice(stream, places - len(chosen))
         return chosen
 
     def _stream(self, taken: set[str], *purpose: object) -> Iterator[Candidate]:
-        """Yields feasible configurations whose network is not in `taken`, and adds them."""
+        """Yields feasible configurations whose network is not in `taken`, and adds them.
+
+        A network that was drawn before comes as it was drawn then: other settings that
+        build it would begin from other initial weights, and the two share one training.
+        """
         entropy = [int(self._space.search["seed"]), *map(_number, purpose)]
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
         misses = 0
@@ -106,7 +127,7 @@ class SampledCandidates:
                 continue
             taken.add(identity)
             misses = 0
-            yield Candidate(configuration, identity)
+            yield self._drawn.get(identity) or Candidate(configuration, identity)
 
     def _draws(self, random: np.random.Generator) -> Iterator[Configuration]:
         if self._every is not None:
@@ -167,6 +188,17 @@ class SampledCandidates:
         reasons = "; ".join(reason for reason, _ in worst) or "it has no configuration"
         tuned = "no configuration" if depends_on_tuning(self._space) else "the one configuration"
         return f"{self._space.source}: {tuned} of this space can be built: {reasons}."
+
+
+def check_feasible(space: Space, image: ImageSpec) -> None:
+    """Makes sure that a search has something to train, before anything is written.
+
+    Raises:
+        SpaceError: If no configuration of the space can be built on such images within
+            its constraints; the message gives the reasons.
+    """
+    candidates = SampledCandidates(space, CostModel(image))
+    candidates.first(iteration=0, bracket=0, places=1)
 
 
 def _number(part: object) -> int:

@@ -51,7 +51,7 @@ def save_checkpoint(path: Path, model: Any, curve: list[dict[str, float]]) -> No
     arrays = {key: np.asarray(variable) for key, variable in _variables(model).items()}
     meta = json.dumps({"format": FORMAT, "curve": curve}).encode()
     arrays["meta"] = np.frombuffer(meta, np.uint8)
-    write_atomically(path, lambda file: np.savez(file, **arrays))
+    write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
 def load_checkpoint(path: Path, model: Any) -> list[dict[str, float]]:

@@ -174,17 +174,14 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
 
 
 def _opening(run: Run, workers: int) -> str:
-    torn = (
-        f" A torn last record ({len(run.journal.torn)} bytes) was cut off the journal."
-        if (run.journal.torn)
-        else ""
-    )
+    torn = run.journal.torn
     verb = "Resuming" if run.resumed else "Searching"
     info = run.info
+    cut = f" A torn last record ({len(torn)} bytes) was cut off its journal." if torn else ""
     return (
         f"{verb} {run.space.source} in {run.path}: {info.source}, {info.train_count:,} training "
         f"and {info.validation_count:,} validation images, {workers} "
-        f"worker{'s' if workers > 1 else ''}.{torn}"
+        f"worker{'s' if workers > 1 else ''}.{cut}"
     )
 
 

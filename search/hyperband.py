@@ -164,13 +164,31 @@ class Hyperband:
             trials, they never change or remove one.
         """
         found: list[TrialPlan] = []
-        lineages: dict[str, str] = {}
+        lineages = self._lineages()
         number = 0
         for iteration in range(self.iterations):
             for bracket in brackets(self.max_epochs, self.factor):
                 found += self._bracket(iteration, bracket, number, outcomes, lineages)
                 number += bracket.rungs[0].places
         return found
+
+    def _lineages(self) -> dict[str, str]:
+        """The first trial of every configuration that stands in a first rung from the start.
+
+        Replacements are left out: which of them exist depends on what has failed so far,
+        and a trial's lineage must not. One that repeats no configuration of these begins a
+        lineage of its own.
+        """
+        lineages: dict[str, str] = {}
+        number = 0
+        for iteration in range(self.iterations):
+            for bracket in brackets(self.max_epochs, self.factor):
+                places = bracket.rungs[0].places
+                offered = self.candidates.first(iteration, bracket.number, places)
+                for place, candidate in enumerate(offered, number):
+                    lineages.setdefault(candidate.identity, f"{place:04d}")
+                number += places
+        return lineages
 
     def total_epochs(self) -> int:
         """Epochs of training in a whole search without failures, promotions continued."""
@@ -188,7 +206,7 @@ class Hyperband:
         bracket: Bracket,
         number: int,
         outcomes: Mapping[str, Outcome],
-        lineages: dict[str, str],
+        lineages: Mapping[str, str],
     ) -> list[TrialPlan]:
         found: list[TrialPlan] = []
         rung = self._first_rung(iteration, bracket, number, outcomes, lineages)
@@ -205,13 +223,13 @@ class Hyperband:
         bracket: Bracket,
         number: int,
         outcomes: Mapping[str, Outcome],
-        lineages: dict[str, str],
+        lineages: Mapping[str, str],
     ) -> list[TrialPlan]:
         places = bracket.rungs[0].places
 
         def plan(place: int, letter: str, candidate: Candidate) -> TrialPlan:
             name = f"{place:04d}{letter}"
-            lineage = lineages.setdefault(candidate.identity, name)
+            lineage = lineages.get(candidate.identity, name)
             epochs = bracket.rungs[0].epochs
             return TrialPlan(
                 name, lineage, place, candidate, iteration, bracket.number, 0, epochs, None
@@ -293,6 +311,7 @@ class Hyperband:
         ]
         done = [(score, trial) for score, trial in scored if score is not None]
         sign = -1.0 if self.maximise else 1.0
+        # By place, which is a number: as a string 10000 stands before 9999.
         return [
-            trial for _, trial in sorted(done, key=lambda pair: (sign * pair[0], pair[1].trial_id))
+            trial for _, trial in sorted(done, key=lambda pair: (sign * pair[0], pair[1].place))
         ]

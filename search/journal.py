@@ -49,10 +49,15 @@ def read_journal(path: Path) -> tuple[list[Record], bytes]:
         Its records in order, and the torn bytes after the last whole one (mostly none).
 
     Raises:
-        RunDirectoryError: If a line before the last is damaged, which no crash of this
-            program does.
+        RunDirectoryError: If the file cannot be read, or a line before the last is
+            damaged, which no crash of this program does.
     """
-    raw = path.read_bytes()
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot read the journal {path}: {error.strerror or error}."
+        ) from error
     lines = raw.split(b"\n")
     records: list[Record] = []
     for number, line in enumerate(lines):
@@ -89,7 +94,9 @@ class Journal:
         if path.exists():
             self.records, self.torn = read_journal(path)
         with storage_errors("the journal", path):
-            self._file = path.open("ab")
+            # Unbuffered: a buffer would keep the rest of a record that the machine refused,
+            # and write it into the journal after all at the next chance.
+            self._file = path.open("ab", buffering=0)
             if self.torn:
                 with path.with_name("journal.torn").open("ab") as quarantine:
                     quarantine.write(self.torn + b"\n")
@@ -97,21 +104,28 @@ class Journal:
                 os.fsync(self._file.fileno())
             sync_folder(path.parent)
 
-    def append(self, record: Mapping[str, Any]) -> None:
+    def append(self, record: Mapping[str, Any]) -> Record:
         """Appends a record; when this returns, it survives a power loss.
+
+        Returns:
+            The record as it will be read back.
 
         Raises:
             StorageError: If the machine refuses; what was half-written is cut off again.
         """
-        start = self._file.tell()
+        start = self._file.seek(0, os.SEEK_END)
+        whole = encode(record)
+        line = memoryview(whole)
         with storage_errors("the journal", self.path):
             try:
-                self._file.write(encode(record))
-                self._file.flush()
+                while line:
+                    line = line[self._file.write(line) :]
                 os.fsync(self._file.fileno())
             except OSError:
                 os.truncate(self.path, start)
                 raise
+        written: Record = json.loads(whole[9:])
+        return written
 
     def close(self) -> None:
         self._file.close()

@@ -25,7 +25,7 @@ from search.state import COMPLETED, FAILED, RUNNING, RunState, TrialState
 IDLE, STOPPED = "IDLE", "STOPPED"
 
 
-class HyperbandOracle(kt.Oracle):  # type: ignore[misc]
+class HyperbandOracle(kt.Oracle):
     """Hands out the trials of a Hyperband search, whatever order they finish in.
 
     Args:
@@ -93,11 +93,9 @@ class HyperbandOracle(kt.Oracle):  # type: ignore[misc]
         """Books a trial whose result is in the journal, and writes its view."""
         state = self._state.trials[trial.trial_id]
         self._refresh(trial, state)
-        self.ongoing_trials = {
-            worker: other
-            for worker, other in self.ongoing_trials.items()
-            if other.trial_id != trial.trial_id
-        }
+        for worker, other in list(self.ongoing_trials.items()):
+            if other.trial_id == trial.trial_id:
+                self.release(worker)
         self.end_order.append(trial.trial_id)
 
     def release(self, tuner_id: str) -> None:
@@ -134,8 +132,7 @@ class HyperbandOracle(kt.Oracle):  # type: ignore[misc]
             self._refresh(trial, state)
             self.trials[trial_id] = trial
             self.start_order.append(trial_id)
-            if state.ended:
-                self.end_order.append(trial_id)
+        self.end_order = list(self._state.end_order)
 
     def write_views(self, run: Path, *trials: Trial) -> None:
         """Writes the views of some trials and of the oracle, each only if it changed."""

@@ -34,7 +34,7 @@ def print_export(console: Console, exported: Exported) -> None:
         f"\nExported trial {exported.trial_id} to {exported.folder}: saved_model, model.keras, "
         f"hyperparameters.yaml, metrics.json.\n"
         f"Test accuracy {shown(test['accuracy'])} ({test['correct']} of "
-        f"{metrics['test_images']} images, read for the first time now; chance is "
+        f"{metrics['test_images']} images, which the search never read; chance is "
         f"{shown(1 / metrics['classes'])}). Largest difference between a score of the saved and "
         f"of the trained model: {metrics['largest_difference']['saved_model']:.1e}.",
         highlight=False,

@@ -15,7 +15,17 @@ from typing import Any
 
 import yaml
 
-from search.data import PreparedInfo, SplitSettings, load_dataset, open_prepared, prepare
+from hypermodels.network import ImageSpec
+from search.candidates import check_feasible
+from search.data import (
+    Dataset,
+    PreparedInfo,
+    SplitSettings,
+    fingerprint_of,
+    load_dataset,
+    open_prepared,
+    prepare,
+)
 from search.errors import RunDirectoryError
 from search.files import FileLock, storage_errors
 from search.journal import Journal, Record, read_journal
@@ -48,9 +58,8 @@ class Run:
     resumed: bool
 
     def record(self, record: Record) -> None:
-        """Writes a record to the journal, then takes it into account."""
-        self.journal.append(record)
-        self.state.apply(record)
+        """Writes a record to the journal, then takes it into account as a replay would."""
+        self.state.apply(self.journal.append(record))
 
 
 @contextlib.contextmanager
@@ -74,13 +83,7 @@ def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[R
         StorageError: If the directory cannot be written.
     """
     there = _is_run(path)
-    dataset = None
-    if not there or overwrite:
-        dataset = load_dataset(
-            str(space.data["name"]),
-            test_fraction=float(space.data["test_fraction"]),
-            image_size=int(space.data["image_size"]) or None,
-        )
+    dataset = _checked_data(space) if not there or overwrite else None
     with storage_errors("the run directory", path):
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(lock_path(path))
@@ -112,6 +115,19 @@ def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[R
             journal.close()
     finally:
         lock.release()
+
+
+def _checked_data(space: Space) -> Dataset:
+    """Loads the data and makes sure that the search can start on it."""
+    dataset = load_dataset(
+        str(space.data["name"]),
+        test_fraction=float(space.data["test_fraction"]),
+        image_size=int(space.data["image_size"]) or None,
+    )
+    fingerprint_of(dataset, split_settings(space))  # raises if the splits cannot be cut
+    height, width, channels = dataset.train.images.shape[1:]
+    check_feasible(space, ImageSpec((height, width, channels), len(dataset.class_names)))
+    return dataset
 
 
 def read_run(path: Path) -> RunState:

@@ -1,6 +1,6 @@
 """The JSON Schema of a space, for editors; made from the definition that validates.
 
-    python -m search.schema > spaces/space.schema.json
+python -m search.schema > spaces/space.schema.json
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def space_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a space."""
     sections: dict[str, Any] = {}
     for name, section in tuned_sections().items():
-        knobs = section.knobs().values()
-        sections[name] = _object({knob.name: _tunable(knob) for knob in knobs}, f"the {name}")
+        tunable = section.knobs().values()
+        sections[name] = _object({knob.name: _tunable(knob) for knob in tunable}, f"the {name}")
     for name, knobs in PLAIN_SECTIONS.items():
         sections[name] = _object({knob.name: _described(knob) for knob in knobs}, f"the {name}")
     sections["presets"] = {

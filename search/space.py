@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hypermodels.configuration import Configuration
 from hypermodels.knobs import (
@@ -33,6 +34,8 @@ from search.errors import SpaceError, did_you_mean
 from search.yaml_tree import Node, parse_yaml, read_yaml
 
 _DOMAIN_KEYS = ("choice", "int", "float")
+_MOST_PROBLEMS = 20
+_LONGEST_PROBLEM = 500
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Space:
         """The configuration of a preset: its attention, the defaults of all tuned knobs."""
         return Configuration.resolve({**self.settings, "attention": preset(name)})
 
-    def override(self, section: str, **values: Value | None) -> Space:
+    def override(self, section: Literal["data", "search"], **values: Value | None) -> Space:
         """A copy with some keys of `data` or `search` replaced; `None` leaves a key."""
         knobs = {knob.name: knob for knob in PLAIN_SECTIONS[section]}
         changed = dict(getattr(self, section))
@@ -87,7 +90,9 @@ class Space:
                     changed[name] = knobs[name].accept(value)
                 except KnobError as error:
                     raise SpaceError(f"{section}.{name}: {error}.") from error
-        return dataclasses.replace(self, **{section: changed})
+        if section == "data":
+            return dataclasses.replace(self, data=changed)
+        return dataclasses.replace(self, search=changed)
 
     def to_dict(self) -> dict[str, Any]:
         """The space as plain values, every default written out; equal spaces are equal."""
@@ -137,15 +142,16 @@ def load_space(name: str) -> Space:
             listed, each with its line, what was expected and what was received.
     """
     path = Path(name)
-    if path.exists() or path.suffix in (".yaml", ".yml") or path.parent != Path("."):
-        if not path.exists():
-            shipped = shipped_spaces()
-            hint = (
-                f" Did you mean the shipped space {path.stem!r}?" if path.stem in shipped else ""
-            )
+    shipped = shipped_spaces()
+    try:
+        there = path.exists() and not (name in shipped and path.is_dir())
+    except OSError as error:
+        raise SpaceError(f"cannot read the space {name}: {error.strerror or error}.") from error
+    if there or path.suffix in (".yaml", ".yml") or path.parent != Path("."):
+        if not there:
+            hint = did_you_mean(path.stem, shipped).replace("mean", "mean the shipped space")
             raise SpaceError(f"there is no space at {path}.{hint}")
         return build_space(read_yaml(path), name)
-    shipped = shipped_spaces()
     if name not in shipped:
         raise SpaceError(
             f"there is no space called {name!r}.{did_you_mean(name, shipped)} "
@@ -166,7 +172,9 @@ def build_space(root: Node, source: str) -> Space:
     if reader.problems:
         count = len(reader.problems)
         head = f"{count} problems in {source}:\n" if count > 1 else ""
-        raise SpaceError(head + "\n".join(reader.problems[:20]))
+        rest = count - _MOST_PROBLEMS
+        tail = f"\nand {rest} more." if rest > 0 else ""
+        raise SpaceError(head + "\n".join(reader.problems[:_MOST_PROBLEMS]) + tail)
     return space
 
 
@@ -178,7 +186,11 @@ class _Reader:
         self.problems: list[str] = []
 
     def problem(self, line: int, path: str, message: str) -> None:
-        self.problems.append(f"{self.source}:{line}: {path}: {message}")
+        said = f"{path}: {message}"
+        if len(said) > _LONGEST_PROBLEM:
+            half = _LONGEST_PROBLEM // 2
+            said = f"{said[:half]} ... {said[-half:]}"
+        self.problems.append(f"{self.source}:{line}: {said}")
 
     def space(self, root: Node) -> Space:
         keys = top_level_keys()
@@ -242,10 +254,29 @@ class _Reader:
                     f"({', '.join(selected)}). Remove it, or choose another {selector}.",
                 )
                 continue
-            found = self.setting(path, knobs[key], entry)
+            found = self.knob_setting(section, knobs[key], settings, entry)
             if found is not None:
                 settings[key] = found
         return settings
+
+    def knob_setting(
+        self, section: Section, first: Knob, settings: Mapping[str, Setting], node: Node
+    ) -> Setting | None:
+        """A setting that suits every selectable variant: depths differ between families."""
+        path = section.path(first)
+        takers = [
+            knob
+            for variant in section.selected(settings)
+            for knob in section.variants[variant]
+            if knob.name == first.name
+        ]
+        found = None
+        for knob in takers or [first]:
+            before = len(self.problems)
+            found = self.setting(path, knob, node)
+            if len(self.problems) > before:
+                return None
+        return found
 
     def setting(self, path: str, knob: Knob, node: Node) -> Setting | None:
         if not isinstance(node.value, dict):
@@ -291,9 +322,9 @@ class _Reader:
         found = [value for value in values if value is not None]
         if len(found) < len(values):
             return None
-        twice = {value for value in found if found.count(value) > 1}
+        twice = sorted(str(value) for value, count in Counter(found).items() if count > 1)
         if twice:
-            self.problem(node.line, path, f"choice has {sorted(map(str, twice))[0]} twice.")
+            self.problem(node.line, path, f"choice has {twice[0]} twice.")
             return None
         return Choice(tuple(found)) if len(found) > 1 else found[0]
 
@@ -312,7 +343,9 @@ class _Reader:
                 ends.line, path, f"{kind} takes [lowest, highest]. Received: {ends.plain()!r}."
             )
             return None
-        low, high = (self.value(path, knob, end) for end in ends.value)
+        # The ends bound the values and need not be values: of {int: [8, 21], step: 6} 21 is none.
+        bare = dataclasses.replace(knob, check=None)
+        low, high = (self.value(path, bare, end) for end in ends.value)
         if low is None or high is None:
             return None
         if not low < high:  # type: ignore[operator]
@@ -325,7 +358,8 @@ class _Reader:
                     node.line, f"{path}.step", f"expected a whole number >= 1. Received: {step!r}."
                 )
                 return None
-            return IntRange(int(low), int(high), step)
+            integers = IntRange(int(low), int(high), step)
+            return integers if self.suits(path, knob, integers, node) else None
         sampling = node.value["sampling"].plain() if "sampling" in node.value else "linear"
         if sampling not in ("linear", "log"):
             self.problem(
@@ -335,7 +369,19 @@ class _Reader:
         if sampling == "log" and float(low) <= 0:
             self.problem(ends.line, path, f"log sampling needs values above 0. Received: {low}.")
             return None
-        return FloatRange(float(low), float(high), sampling)
+        return FloatRange(float(low), float(high), "log" if sampling == "log" else "linear")
+
+    def suits(self, path: str, knob: Knob, integers: IntRange, node: Node) -> bool:
+        """Whether a knob with a rule of its own takes every value of a range."""
+        for value in integers.values if knob.check else ():
+            try:
+                knob.accept(value)
+            except KnobError as error:
+                self.problem(
+                    node.line, path, f"the range has {value}: {error}. Set `step`, or use choice."
+                )
+                return False
+        return True
 
     def plain_section(self, name: str, knobs: tuple[Knob, ...], node: Node) -> dict[str, Value]:
         entries = self.mapping(name, node)

@@ -66,6 +66,7 @@ class RunState:
     Args:
         header: The first record: space, data, versions.
         trials: Mapping from trial id to its state, in the order they were handed out.
+        end_order: Ids of the trials that ended, in the order they did.
         curves: Mapping from lineage to the metrics of each epoch, from the first.
         test_reads: When and why the test images were read.
         exports: What was exported, in order.
@@ -73,6 +74,7 @@ class RunState:
 
     header: Record = field(default_factory=dict)
     trials: dict[str, TrialState] = field(default_factory=dict)
+    end_order: list[str] = field(default_factory=list)
     curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     test_reads: list[Record] = field(default_factory=list)
     exports: list[Record] = field(default_factory=list)
@@ -107,6 +109,7 @@ class RunState:
             trial.score = record["score"]
             trial.reason = record["reason"]
             trial.seconds += record["seconds"]
+            self.end_order.append(trial.trial_id)
         elif kind == "test_read":
             self.test_reads.append(record)
         elif kind == "export":

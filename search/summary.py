@@ -118,8 +118,13 @@ def to_markdown(state: RunState) -> str:
     lines = ["# Summary of the search", "", *findings(state), ""]
     lines.append("| " + " | ".join(_heading(name) for name in columns) + " |")
     lines.append("|" + "---|" * len(columns))
-    lines += ["| " + " | ".join(shown(row[name]) for name in columns) + " |" for row in table]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in table]
     return "\n".join(lines) + "\n"
+
+
+def _cell(value: Any) -> str:
+    """A value in a Markdown table, which a reason with a bar or a line break would tear."""
+    return " ".join(shown(value).replace("|", r"\|").split())
 
 
 def findings(state: RunState) -> list[str]:
@@ -132,7 +137,7 @@ def findings(state: RunState) -> list[str]:
     kind = best.configuration.attention["type"]
     said = [
         f"Best: trial {best.trial_id}, attention {kind}, {objective} {shown(best.score)} "
-        f"after {best.epochs} epochs, {best.parameters:,} parameters."
+        f"after {counted(best.epochs, 'epoch')}, {best.parameters:,} parameters."
     ]
     rivals = [
         trial
@@ -140,16 +145,16 @@ def findings(state: RunState) -> list[str]:
         if trial.epochs == best.epochs
         and (trial.configuration.attention["type"] == "none") != (kind == "none")
     ]
-    other = "attention" if kind == "none" else "no attention"
+    other = "with attention" if kind == "none" else "without attention"
     if not rivals:
         said.append(
-            f"No trial with {other} was trained to {best.epochs} epochs, so this search "
+            f"No trial {other} was trained to {counted(best.epochs, 'epoch')}, so this search "
             "does not say whether attention helps."
         )
     elif best.score is not None and rivals[0].score is not None:
         gap = abs(best.score - rivals[0].score)
         said.append(
-            f"The best with {other}, trial {rivals[0].trial_id}, has {shown(rivals[0].score)} "
+            f"The best {other}, trial {rivals[0].trial_id}, has {shown(rivals[0].score)} "
             f"after as many epochs: {shown(gap)} apart. Both are single trainings with one "
             "seed, selected on the same validation images; a difference of this kind is "
             "not evidence until it is repeated over seeds."
@@ -159,6 +164,11 @@ def findings(state: RunState) -> list[str]:
 
 def _heading(name: str) -> str:
     return name.removeprefix("attention.").removeprefix("recipe.").removeprefix("backbone.")
+
+
+def counted(count: int, what: str) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def shown(value: Any) -> str:

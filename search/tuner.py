@@ -50,7 +50,7 @@ class Watcher(Protocol):
     def tick(self) -> None: ...
 
 
-class SearchTuner(kt.Tuner):  # type: ignore[misc]
+class SearchTuner(kt.Tuner):
     """Runs or resumes the search of a run directory, each trial in its own process.
 
     Args:

@@ -15,8 +15,9 @@ import yaml
 
 from search.errors import SpaceError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 100_000
 MAX_DEPTH = 12
+MAX_INTEGER = 2**63 - 1
 # YAML 1.1, which PyYAML speaks, takes 1e-5 for a string because it has no dot.
 _DOTLESS_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
@@ -53,13 +54,14 @@ def read_yaml(path: Path) -> Node:
 
     Raises:
         SpaceError: If the file is missing, a folder, unreadable, empty, not text, larger
-            than a megabyte, malformed, nested too deep, uses aliases or has a key twice.
+            than `MAX_BYTES`, malformed, nested too deep, uses aliases or has a key twice.
     """
     try:
-        raw = path.read_bytes() if path.stat().st_size <= MAX_BYTES else None
+        with path.open("rb") as file:  # a device or a pipe has no size to ask for
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SpaceError(f"cannot read the space {path}: {error.strerror or error}.") from error
-    if raw is None:
+    if len(raw) > MAX_BYTES:
         raise SpaceError(
             f"{path} is not a space: it has more than {MAX_BYTES:,} bytes. "
             "A space is a short YAML file."
@@ -73,8 +75,8 @@ def read_yaml(path: Path) -> Node:
 
 def parse_yaml(text: str, name: str) -> Node:
     """Parses YAML text; `name` stands for the file in messages. See `read_yaml`."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
             raise SpaceError(f"{name} is empty. A space needs at least `backbone:`.")
@@ -83,10 +85,9 @@ def parse_yaml(text: str, name: str) -> Node:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}" if mark else name
         raise SpaceError(f"{where}: {error.problem or error.context}.") from error
-    except (yaml.YAMLError, ValueError) as error:
-        raise SpaceError(f"{name} is not YAML: {str(error).splitlines()[0]}.") from error
-    finally:
-        loader.dispose()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SpaceError(f"{name}:{line}: {str(error).splitlines()[0]}.") from error
     if not isinstance(node.value, dict):
         raise SpaceError(
             f"{name}:{node.line}: a space is a mapping with keys such as `backbone:`. "
@@ -104,7 +105,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]
             raise yaml.MarkedYAMLError(
                 problem=f"alias *{event.anchor} is not allowed in a space; write the value out",
                 problem_mark=event.start_mark,
@@ -112,7 +113,7 @@ class _Loader(yaml.SafeLoader):
         if self._depth >= MAX_DEPTH:
             raise yaml.MarkedYAMLError(
                 problem=f"nested deeper than {MAX_DEPTH} levels",
-                problem_mark=self.peek_event().start_mark,
+                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
             )
         self._depth += 1
         try:
@@ -126,7 +127,7 @@ def _convert(loader: _Loader, node: yaml.Node, name: str) -> Node:
     if isinstance(node, yaml.MappingNode):
         entries: dict[str, Node] = {}
         for key_node, value_node in node.value:
-            key = loader.construct_object(key_node)  # type: ignore[no-untyped-call]
+            key = _scalar(loader, key_node, name)
             if not isinstance(key, str):
                 raise SpaceError(
                     f"{name}:{key_node.start_mark.line + 1}: keys are words. Received: {key!r}."
@@ -140,7 +141,23 @@ def _convert(loader: _Loader, node: yaml.Node, name: str) -> Node:
         return Node(entries, line)
     if isinstance(node, yaml.SequenceNode):
         return Node([_convert(loader, item, name) for item in node.value], line)
-    value = loader.construct_object(node)  # type: ignore[no-untyped-call]
+    value = _scalar(loader, node, name)
     if isinstance(value, str) and node.style is None and _DOTLESS_FLOAT.fullmatch(value):
         value = float(value)
     return Node(value, line)
+
+
+def _scalar(loader: _Loader, node: yaml.Node, name: str) -> Any:
+    where = f"{name}:{node.start_mark.line + 1}"
+    try:
+        value = loader.construct_object(node)
+    except yaml.MarkedYAMLError:
+        raise
+    except Exception as error:
+        # PyYAML leaks whatever its constructors meet: `!!bool maybe` is a KeyError.
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        received = f"{str(node.value)[:40]!r}"
+        raise SpaceError(f"{where}: this is no YAML {kind}. Received: {received}.") from error
+    if isinstance(value, int) and abs(value) > MAX_INTEGER:
+        raise SpaceError(f"{where}: the number is too large: above {MAX_INTEGER}.")
+    return value
