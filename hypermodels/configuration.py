@@ -140,10 +140,6 @@ class Configuration:
             for name, value in values.items()
         }
 
-    def attention_id(self) -> str:
-        """A short hash of the attention settings, from which its initial weights come."""
-        return digest(dict(self.attention))
-
     @property
     def attention_layer_settings(self) -> dict[str, Value]:
         """The settings of the attention layer alone, without where it is placed."""

@@ -20,6 +20,7 @@ from hypermodels.configuration import Configuration, digest
 from hypermodels.knobs import Value
 from hypermodels.network import ImageSpec, backbone_model, placements
 from hypermodels.placement import tap_shape
+from hypermodels.recipe import recipe_identity
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class CostModel:
                 "backbone": dict(configuration.backbone),
                 "layer": layer.__name__ if layer is not None and sites else None,
                 "sites": sites,
-                "recipe": dict(configuration.recipe),
+                "recipe": recipe_identity(configuration.recipe),
             }
         )
 

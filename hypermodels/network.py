@@ -12,7 +12,7 @@ from hypermodels.attention import AttentionLayer, mechanism
 from hypermodels.backbones import Site, Tap, family
 from hypermodels.configuration import Configuration
 from hypermodels.knobs import Value
-from hypermodels.placement import attach, chosen_sites
+from hypermodels.placement import PlacementError, attach, chosen_sites
 from hypermodels.seeds import derive_seed
 
 
@@ -81,20 +81,23 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
         configuration: The `Configuration`.
         image: The `ImageSpec`.
         seed: Integer, the search seed. The backbone's initial weights depend on it and
-            on layer names alone, so they are the same for every attention setting.
+            on layer names alone, so they are the same for every attention setting; the
+            attention's depend on the site, so settings that build the same network under
+            another name start from the same weights too.
 
     Returns:
         A functional `keras.Model` from `uint8` images `(batch, height, width, channels)`
         to `float32` scores `(batch, classes)`.
     """
     kind = mechanism(str(configuration.attention["type"]))
-    identity = configuration.attention_id()
     layers: dict[Tap, AttentionLayer] = {}
     for site, tap in placements(configuration):
         name = f"{site.name}_attn"
-        layers[tap] = kind.build(
-            configuration.attention, name=name, seed=derive_seed(seed, identity, name)
-        )
+        if tap in layers:
+            raise PlacementError(
+                f"the sites {layers[tap].name} and {name} share one tensor, {tap}."
+            )
+        layers[tap] = kind.build(configuration.attention, name=name, seed=derive_seed(seed, name))
     return attach(backbone_model(configuration.backbone, image), layers, seed=seed)
 
 

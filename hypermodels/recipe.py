@@ -132,29 +132,38 @@ class Budget:
         return self.epochs * self.steps_per_epoch
 
 
+def recipe_identity(recipe: Mapping[str, Value]) -> dict[str, Value]:
+    """The recipe without knobs that change nothing: equal ones train alike."""
+    inert = set()
+    if recipe["augmentation"] != "flip+crop":
+        inert.add("crop_padding")
+    if not recipe.get("momentum"):
+        inert |= {"momentum", "nesterov"} & set(recipe)
+    if recipe["weight_decay"] == 0:
+        inert.add("weight_decay")
+    return {name: value for name, value in recipe.items() if name not in inert}
+
+
 def learning_rate(
     recipe: Mapping[str, Value], budget: Budget
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """The learning rate as a function of the optimizer's step count."""
+    """The learning rate as a function of the optimizer's step count.
+
+    A warm-up of `w` steps rises from `peak / w` at the first step, so that no step is
+    spent at a rate of zero, to `peak` at step `w`.
+    """
     peak = float(recipe["learning_rate"])
     warmup = round(float(recipe["warmup"]) * budget.steps)
-    if recipe["schedule"] == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else peak,
-            decay_steps=max(1, budget.steps - warmup),
-            warmup_target=peak if warmup else None,
-            warmup_steps=warmup,
-        )
-    if warmup:
-        # Cosine to its own peak: rises for the warm-up, then stays.
-        return keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0,
-            decay_steps=1,
-            alpha=1.0,
-            warmup_target=peak,
-            warmup_steps=warmup,
-        )
-    return peak
+    cosine = recipe["schedule"] == "cosine"
+    if not cosine and not warmup:
+        return peak
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / warmup if warmup else peak,
+        decay_steps=max(1, budget.steps - warmup),
+        alpha=0.0 if cosine else 1.0,  # a cosine to its own peak is constant
+        warmup_target=peak if warmup else None,
+        warmup_steps=warmup,
+    )
 
 
 def optimizer(recipe: Mapping[str, Value], budget: Budget) -> keras.optimizers.Optimizer:

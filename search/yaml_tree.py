@@ -142,7 +142,8 @@ def _convert(loader: _Loader, node: yaml.Node, name: str) -> Node:
     if isinstance(node, yaml.SequenceNode):
         return Node([_convert(loader, item, name) for item in node.value], line)
     value = _scalar(loader, node, name)
-    if isinstance(value, str) and node.style is None and _DOTLESS_FLOAT.fullmatch(value):
+    unquoted = isinstance(node, yaml.ScalarNode) and node.style is None
+    if isinstance(value, str) and unquoted and _DOTLESS_FLOAT.fullmatch(value):
         value = float(value)
     return Node(value, line)
 

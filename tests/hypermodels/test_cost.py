@@ -7,10 +7,12 @@ import re
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 
 from hypermodels.attention import AttentionLayer, Mechanism
 from hypermodels.backbones import PORTS
+from hypermodels.configuration import Configuration
 from hypermodels.cost import Cost, CostModel, cost_of
 from hypermodels.network import ImageSpec, build_network
 from tests.hypermodels.helpers import DEPTHS, LAYERED, TINY, configuration, weight_macs
@@ -178,3 +180,45 @@ def test_infeasible(settings: dict[str, Any], reason: str | None) -> None:
     else:
         assert received is not None
         assert re.search(reason, received), received
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            {"type": "se", "channel_pooling": "avg+max", "reduction_ratio": 16},
+            {"type": "channel", "reduction_ratio": 16},
+        ),
+        (
+            {"type": "cbam", "reduction_ratio": 64, "stages": "all"},
+            {"type": "cbam", "reduction_ratio": 4096, "stages": "1,2,3"},
+        ),
+    ],
+)
+def test_one_network_under_two_names_starts_from_the_same_weights(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    image = ImageSpec((8, 8, 3), 3)
+    first, second = (
+        Configuration.resolve({"backbone": {"depth": 8}, "attention": attention})
+        for attention in (one, other)
+    )
+    costs = CostModel(image)
+    assert costs.identity(first) == costs.identity(second)
+    weights = [
+        build_network(configuration, image, seed=1).get_weights()
+        for configuration in (first, second)
+    ]
+    assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_inert_recipe_knobs_do_not_make_another_configuration() -> None:
+    costs = CostModel(ImageSpec((8, 8, 3), 3))
+
+    def identity(**recipe: Any) -> str:
+        return costs.identity(Configuration.resolve({"backbone": {"depth": 8}, "recipe": recipe}))
+
+    assert identity(augmentation="flip", crop_padding=2) == identity(augmentation="flip")
+    assert identity(crop_padding=2) != identity()
+    assert identity(momentum=0.0, nesterov=False) == identity(momentum=0.0)
+    assert identity(nesterov=False) != identity()

@@ -28,7 +28,7 @@ def rate(settings: Any, step: int, budget: Budget = BUDGET) -> float:
 
 def expected(step: int, peak: float, warmup: int, steps: int, schedule: str) -> float:
     if step < warmup:
-        return peak * step / warmup
+        return peak / warmup + (peak - peak / warmup) * step / warmup
     if schedule == "constant":
         return peak
     done = min(1.0, (step - warmup) / (steps - warmup))

@@ -1,0 +1,49 @@
+"""What the docs say of spaces and commands is what the program has."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from hypermodels.knobs import Knob
+from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
+
+ROOT = Path(__file__).parents[2]
+
+
+def documented_keys(text: str) -> dict[str, set[str]]:
+    """The first column of the tables under each heading of docs/spaces.md."""
+    found: dict[str, set[str]] = {}
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("## "):
+            heading = line[3:]
+        match = re.match(r"\| `([\w.]+)` \|", line)
+        if match:
+            found.setdefault(heading, set()).add(match[1])
+    return found
+
+
+def test_every_key_of_a_space_is_documented() -> None:
+    keys = documented_keys((ROOT / "docs" / "spaces.md").read_text())
+    for name, section in tuned_sections().items():
+        assert keys[name] == set(section.knobs())
+    plain = {f"{name}.{knob.name}" for name, knobs in PLAIN_SECTIONS.items() for knob in knobs}
+    assert keys["data, search, constraints, presets"] == plain | {"presets"}
+
+
+def test_every_choice_is_documented() -> None:
+    text = (ROOT / "docs" / "spaces.md").read_text()
+    knobs: list[Knob] = [
+        knob for section in tuned_sections().values() for knob in section.knobs().values()
+    ]
+    for knob in (*knobs, *(knob for knobs in PLAIN_SECTIONS.values() for knob in knobs)):
+        for choice in knob.choices:
+            assert f"`{choice}`" in text or str(choice).isdigit(), (knob.name, choice)
+    assert all(f"`{name}`" in text for name in PRESET_NAMES)
+
+
+def test_readme_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)

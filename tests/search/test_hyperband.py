@@ -1,0 +1,551 @@
+"""Hyperband's decisions: the published brackets, whatever order trials finish or fail in."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from hypermodels.configuration import Configuration
+from search.hyperband import Candidate, Hyperband, Outcome, TrialPlan, brackets
+
+Table = list[list[tuple[int, int]]]
+
+
+def published(max_epochs: int, factor: int) -> Table:
+    """Li et al. 2018, algorithm 1, in exact fractions; lines 1 to 6."""
+    deepest = max(s for s in range(max_epochs + 1) if factor**s <= max_epochs)
+    budget = (deepest + 1) * max_epochs
+    table = []
+    for s in range(deepest, -1, -1):
+        n = ceil(Fraction(budget, max_epochs) * Fraction(factor**s, s + 1))
+        r = Fraction(max_epochs, factor**s)
+        table.append([(floor(Fraction(n, factor**i)), floor(r * factor**i)) for i in range(s + 1)])
+    return table
+
+
+def as_table(max_epochs: int, factor: int) -> Table:
+    return [
+        [(rung.places, rung.epochs) for rung in bracket.rungs]
+        for bracket in brackets(max_epochs, factor)
+    ]
+
+
+def candidate(identity: str) -> Candidate:
+    return Candidate(Configuration({}, {}, {}), identity)
+
+
+class Endless:
+    """Candidates that never run out and never come twice."""
+
+    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
+        return [candidate(f"{iteration}/{bracket}/{place}") for place in range(places)]
+
+    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        return [candidate(f"{iteration}/{bracket}/spare {place}") for place in range(count)]
+
+
+class Few:
+    """A space of `size` configurations: each once, then all again, every bracket on its own."""
+
+    def __init__(self, size: int, hyperband: tuple[int, int], iterations: int = 1) -> None:
+        names = [f"c{number}" for number in range(size)]
+        fresh = list(names)
+        self._first: dict[tuple[int, int], list[str]] = {}
+        for iteration in range(iterations):
+            for number, rungs in enumerate(as_table(*hyperband)):
+                s = len(as_table(*hyperband)) - 1 - number
+                places = rungs[0][0]
+                own, fresh = fresh[:places], fresh[places:]
+                others = [name for name in names if name not in own]
+                random.Random(f"{iteration}/{s}").shuffle(others)
+                self._first[iteration, s] = own + others[: places - len(own)]
+        self._fresh, self._names = fresh, names
+
+    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
+        return [candidate(name) for name in self._first[iteration, bracket][:places]]
+
+    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        own = self._first[iteration, bracket]
+        again = [name for name in self._names if name not in own and name not in self._fresh]
+        return [candidate(name) for name in (self._fresh + again)[:count]]
+
+
+Score = Callable[[str, int], float | None]
+
+
+def scores(seed: int, failing: float = 0.0, levels: int = 1000) -> Score:
+    """How a training ends, by configuration and epochs; `None` for one that fails."""
+
+    def score(identity: str, epochs: int) -> float | None:
+        dice = random.Random(f"{seed}/{identity}/{epochs}")
+        return None if dice.random() < failing else dice.randrange(levels) / levels
+
+    return score
+
+
+@dataclass
+class Simulation:
+    """A whole search by imagined workers that finish in any order."""
+
+    hyperband: Hyperband
+    score: Score
+    workers: int = 1
+    order: random.Random = field(default_factory=lambda: random.Random(0))
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    def run(self, limit: int = 100_000) -> dict[str, TrialPlan]:
+        known: dict[str, TrialPlan] = {}
+        running: dict[str, TrialPlan] = {}
+        for _ in range(limit):
+            plans = self.hyperband.trials(self.outcomes)
+            found = {plan.trial_id: plan for plan in plans}
+            assert len(found) == len(plans), "two trials have the same id"
+            assert known.items() <= found.items(), "a trial changed or went away"
+            known = found
+            for plan in plans:
+                busy = {other.lineage for other in running.values()}
+                free = plan.trial_id not in self.outcomes and plan.trial_id not in running
+                if free and plan.lineage not in busy and len(running) < self.workers:
+                    running[plan.trial_id] = plan
+            if not running:
+                return known
+            done = running.pop(self.order.choice(sorted(running)))
+            self.outcomes[done.trial_id] = Outcome(
+                self.score(done.candidate.identity, done.epochs)
+            )
+        raise AssertionError("the search does not end")
+
+    def rungs(self) -> dict[tuple[int, int], list[list[TrialPlan]]]:
+        """The trials by iteration and bracket, then rung."""
+        found: dict[tuple[int, int], list[list[TrialPlan]]] = defaultdict(list)
+        for plan in self.hyperband.trials(self.outcomes):
+            rungs = found[plan.iteration, plan.bracket]
+            while len(rungs) <= plan.rung:
+                rungs.append([])
+            rungs[plan.rung].append(plan)
+        return found
+
+    def finished(self, plans: list[TrialPlan]) -> list[TrialPlan]:
+        return [plan for plan in plans if self.outcomes[plan.trial_id].score is not None]
+
+    def best_first(self, plans: list[TrialPlan]) -> list[TrialPlan]:
+        """The finished ones by an insertion sort that keeps the earlier of equals first."""
+        ranked: list[TrialPlan] = []
+        for plan in sorted(self.finished(plans), key=lambda plan: plan.place):
+            place = len(ranked)
+            while place and self.better(plan, ranked[place - 1]):
+                place -= 1
+            ranked.insert(place, plan)
+        return ranked
+
+    def better(self, one: TrialPlan, other: TrialPlan) -> bool:
+        mine, its = self.outcomes[one.trial_id].score, self.outcomes[other.trial_id].score
+        assert mine is not None and its is not None
+        return mine > its if self.hyperband.maximise else mine < its
+
+
+# ---- the brackets -----------------------------------------------------------------------
+
+
+@given(st.integers(1, 3000), st.integers(2, 12))
+@example(243, 3)  # log(243, 3) is 4.999...
+@example(125, 5)
+@example(1000, 10)
+@example(1, 3)
+@example(2, 3)
+@example(3**7 - 1, 3)
+@settings(max_examples=300, deadline=None)
+def test_the_brackets_are_those_of_the_paper(max_epochs: int, factor: int) -> None:
+    assert as_table(max_epochs, factor) == published(max_epochs, factor)
+
+
+@given(st.integers(1, 3000), st.integers(2, 12))
+@settings(max_examples=200, deadline=None)
+def test_every_bracket_narrows_to_the_full_budget(max_epochs: int, factor: int) -> None:
+    found = brackets(max_epochs, factor)
+    assert [bracket.number for bracket in found] == list(range(len(found) - 1, -1, -1))
+    for bracket in found:
+        places = [rung.places for rung in bracket.rungs]
+        epochs = [rung.epochs for rung in bracket.rungs]
+        assert len(bracket.rungs) == bracket.number + 1
+        assert epochs[-1] == max_epochs
+        assert min(places) >= 1 and min(epochs) >= 1
+        assert epochs == sorted(set(epochs))
+        assert places == sorted(set(places), reverse=True)
+
+
+def test_the_brackets_of_81_by_3_have_206_trials() -> None:
+    table = as_table(81, 3)
+    assert table == [
+        [(81, 1), (27, 3), (9, 9), (3, 27), (1, 81)],
+        [(34, 3), (11, 9), (3, 27), (1, 81)],
+        [(15, 9), (5, 27), (1, 81)],
+        [(8, 27), (2, 81)],
+        [(5, 81)],
+    ]
+    assert sum(places for rungs in table for places, _ in rungs) == 206
+
+
+def test_the_brackets_of_27_and_9_by_3() -> None:
+    assert sum(places for rungs in as_table(27, 3) for places, _ in rungs) == 69
+    assert as_table(9, 3) == [[(9, 1), (3, 3), (1, 9)], [(5, 3), (1, 9)], [(3, 9)]]
+
+
+def test_a_budget_of_one_epoch_is_one_bracket_of_one_trial() -> None:
+    assert as_table(1, 3) == [[(1, 1)]]
+
+
+def test_a_power_is_not_missed_by_floating_point() -> None:
+    assert len(brackets(243, 3)) == 6
+    assert len(brackets(242, 3)) == 5
+
+
+# ---- decisions --------------------------------------------------------------------------
+
+budgets = st.tuples(st.integers(1, 30), st.integers(2, 4))
+
+
+@given(
+    budgets,
+    st.integers(0, 10**6),
+    st.sampled_from([0.0, 0.1, 0.4]),
+    st.sampled_from([3, 1000]),
+    st.booleans(),
+    st.integers(1, 2),
+    st.one_of(st.none(), st.integers(1, 40)),
+    st.lists(st.tuples(st.integers(1, 8), st.integers(0, 10**6)), min_size=2, max_size=2),
+)
+@settings(max_examples=50, deadline=None)
+def test_the_trials_do_not_depend_on_workers_or_on_who_finishes_first(
+    budget: tuple[int, int],
+    seed: int,
+    failing: float,
+    levels: int,
+    maximise: bool,
+    iterations: int,
+    size: int | None,
+    crews: list[tuple[int, int]],
+) -> None:
+    candidates = Endless() if size is None else Few(size, budget, iterations)
+    hyperband = Hyperband(*budget, iterations, candidates, maximise)
+    score = scores(seed, failing, levels)
+    alone = Simulation(hyperband, score)
+    expected = alone.run()
+    for workers, order in crews:
+        crew = Simulation(hyperband, score, workers, random.Random(order))
+        assert crew.run() == expected
+        assert crew.outcomes == alone.outcomes
+
+
+@pytest.mark.parametrize("maximise", [True, False])
+@pytest.mark.parametrize("levels", [2, 5, 10**6])
+@given(budget=budgets, seed=st.integers(0, 10**6), failing=st.sampled_from([0.0, 0.15, 0.6]))
+@settings(max_examples=12, deadline=None)
+def test_a_rung_holds_the_best_of_the_rung_before(
+    levels: int, maximise: bool, budget: tuple[int, int], seed: int, failing: float
+) -> None:
+    """Exactly the top k; where some of these fail, as many of the next best."""
+    hyperband = Hyperband(*budget, 1, Endless(), maximise)
+    simulation = Simulation(hyperband, scores(seed, failing, levels))
+    simulation.run()
+    table = as_table(*budget)
+    for (_, number), rungs in simulation.rungs().items():
+        plan = table[len(table) - 1 - number]
+        for index in range(1, len(rungs)):
+            places = plan[index][0]
+            expected: list[str] = []
+            finished = 0
+            for parent in simulation.best_first(rungs[index - 1]):
+                if finished == places:
+                    break
+                expected.append(parent.trial_id)
+                outcome = hyperband_outcome(simulation, parent, index)
+                finished += outcome.score is not None
+            assert sorted(plan.parent or "" for plan in rungs[index]) == sorted(expected)
+            if not failing:
+                assert len(rungs[index]) == places
+
+
+def hyperband_outcome(simulation: Simulation, parent: TrialPlan, rung: int) -> Outcome:
+    return simulation.outcomes[f"{parent.trial_id.partition('-')[0]}-{rung}"]
+
+
+@given(budgets, st.integers(0, 10**6), st.sampled_from([0.0, 0.3]))
+@settings(max_examples=30, deadline=None)
+def test_a_promoted_trial_continues_one_of_the_rung_before(
+    budget: tuple[int, int], seed: int, failing: float
+) -> None:
+    simulation = Simulation(Hyperband(*budget, 2, Endless()), scores(seed, failing))
+    trials = simulation.run()
+    for plan in trials.values():
+        if plan.rung == 0:
+            assert plan.parent is None
+            continue
+        parent = trials[plan.parent or ""]
+        assert parent.rung == plan.rung - 1
+        assert parent.epochs < plan.epochs
+        assert (parent.iteration, parent.bracket, parent.place, parent.lineage) == (
+            plan.iteration,
+            plan.bracket,
+            plan.place,
+            plan.lineage,
+        )
+        assert parent.candidate == plan.candidate
+        assert simulation.outcomes[parent.trial_id].score is not None
+
+
+@given(budgets, st.integers(0, 10**6), st.integers(1, 3))
+@settings(max_examples=30, deadline=None)
+def test_a_search_without_failures_costs_its_budget(
+    budget: tuple[int, int], seed: int, iterations: int
+) -> None:
+    hyperband = Hyperband(*budget, iterations, Endless())
+    trials = Simulation(hyperband, scores(seed), workers=3).run()
+    spent = sum(
+        plan.epochs - (trials[plan.parent].epochs if plan.parent else 0)
+        for plan in trials.values()
+    )
+    assert spent == hyperband.total_epochs()
+    places = Counter((plan.iteration, plan.bracket, plan.rung) for plan in trials.values())
+    assert sum(places.values()) == iterations * sum(
+        count for rungs in as_table(*budget) for count, _ in rungs
+    )
+
+
+def test_the_budget_of_81_by_3_is_1581_epochs() -> None:
+    assert Hyperband(81, 3, 1, Endless()).total_epochs() == 1581
+    assert Hyperband(81, 3, 2, Endless()).total_epochs() == 2 * 1581
+
+
+def test_a_trial_is_promoted_before_its_rung_has_ended() -> None:
+    """Nine trials, three promoted: one that beats all but two of those known is certain
+    once fewer than three others may still beat it."""
+    hyperband = Hyperband(9, 3, 1, Endless())
+    outcomes = {f"{place:04d}": Outcome(1.0 - place / 10) for place in range(6)}
+
+    def promoted() -> list[str]:
+        return [plan.trial_id for plan in hyperband.trials(outcomes) if plan.rung == 1]
+
+    assert promoted() == []  # three may yet beat even the best
+    outcomes["0006"] = Outcome(0.1)
+    assert promoted() == ["0000-1"]
+    outcomes["0007"] = Outcome(0.1)
+    assert promoted() == ["0000-1", "0001-1"]
+    outcomes["0008"] = Outcome(0.1)
+    assert promoted() == ["0000-1", "0001-1", "0002-1"]
+
+
+@pytest.mark.parametrize("maximise", [True, False])
+def test_equal_scores_go_to_the_earlier_trial(maximise: bool) -> None:
+    hyperband = Hyperband(9, 3, 1, Endless(), maximise)
+    simulation = Simulation(hyperband, lambda identity, epochs: 0.5)
+    found = [plan.trial_id for plan in simulation.run().values() if plan.bracket == 2]
+    assert found[9:] == ["0000-1", "0001-1", "0002-1", "0000-2"]
+
+
+def test_equal_scores_go_to_the_earlier_trial_past_ten_thousand_places() -> None:
+    """As strings, 10000 comes before 9999."""
+    hyperband = Hyperband(9, 3, 600, Endless())
+    firsts = hyperband.trials({})
+    around = next(plan for plan in firsts if plan.place == 9999)
+    rung = [
+        plan
+        for plan in firsts
+        if (plan.iteration, plan.bracket) == (around.iteration, around.bracket)
+    ]
+    assert {9999, 10000} <= {plan.place for plan in rung}
+    outcomes = {plan.trial_id: Outcome(0.5) for plan in rung}
+    promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
+    assert [plan.place for plan in promoted] == [9996, 9997, 9998]
+
+
+def test_the_direction_decides_who_is_promoted() -> None:
+    for maximise, best in ((True, "0008"), (False, "0000")):
+        hyperband = Hyperband(9, 3, 1, Endless(), maximise)
+        outcomes = {f"{place:04d}": Outcome(float(place)) for place in range(9)}
+        promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
+        assert promoted[0].parent == best
+
+
+def test_brackets_do_not_wait_for_each_other() -> None:
+    waiting = Hyperband(9, 3, 1, Endless()).trials({})
+    assert Counter(plan.bracket for plan in waiting) == {2: 9, 1: 5, 0: 3}
+
+
+# ---- failures ---------------------------------------------------------------------------
+
+
+@given(budgets, st.integers(0, 10**6), st.sampled_from([0.05, 0.3, 0.5]))
+@settings(max_examples=30, deadline=None)
+def test_a_first_rung_is_filled_up_where_trials_fail(
+    budget: tuple[int, int], seed: int, failing: float
+) -> None:
+    def score(identity: str, epochs: int) -> float | None:
+        return scores(seed, failing)(identity, 0)
+
+    simulation = Simulation(Hyperband(*budget, 1, Endless()), score)
+    simulation.run()
+    table = as_table(*budget)
+    for (_, number), rungs in simulation.rungs().items():
+        by_place: dict[int, list[TrialPlan]] = defaultdict(list)
+        for plan in rungs[0]:
+            by_place[plan.place].append(plan)
+        assert len(by_place) == table[len(table) - 1 - number][0][0]
+        for place, tries in by_place.items():
+            assert [plan.trial_id for plan in tries] == [
+                f"{place:04d}{letter}" for letter in ["", *"bcdefgh"][: len(tries)]
+            ]
+            assert all(simulation.outcomes[plan.trial_id].score is None for plan in tries[:-1])
+            assert len(tries) == 8 or simulation.finished(tries[-1:])
+        if len(simulation.finished(rungs[0])) == len(by_place):
+            # Nothing is lost: every later rung is as full as if nothing had failed.
+            assert [len(rung) for rung in rungs[1:]] == [
+                places for places, _ in table[len(table) - 1 - number][1:]
+            ]
+
+
+@pytest.mark.parametrize("failures", [1, 3, 13, 26])
+def test_failures_never_starve_a_bracket(failures: int) -> None:
+    """KerasTuner's bracket of 27 trains no model to its full budget after one failure."""
+    bad = {f"0/3/{place}" for place in range(failures)}
+    simulation = Simulation(
+        Hyperband(27, 3, 1, Endless()),
+        lambda identity, epochs: None if identity in bad else 0.5,
+        workers=4,
+    )
+    simulation.run()
+    for (_, number), rungs in simulation.rungs().items():
+        expected = [places for places, _ in as_table(27, 3)[3 - number]]
+        assert [len(simulation.finished(rung)) for rung in rungs] == expected
+
+
+def test_a_failure_at_the_full_budget_is_replaced_by_the_next_best() -> None:
+    def score(identity: str, epochs: int) -> float | None:
+        return None if identity == "0/2/0" and epochs == 9 else 1 - int(identity[-1]) / 10
+
+    simulation = Simulation(Hyperband(9, 3, 1, Endless()), score)
+    trials = simulation.run()
+    last = [plan.trial_id for plan in trials.values() if (plan.bracket, plan.rung) == (2, 2)]
+    assert last == ["0000-2", "0001-2"]
+    assert simulation.outcomes["0001-2"].score == 0.9
+
+
+@given(budgets, st.integers(0, 10**6), st.integers(1, 30), st.integers(0, 29), st.integers(1, 2))
+@settings(max_examples=30, deadline=None)
+def test_every_bracket_ends_at_the_full_budget_if_any_configuration_can(
+    budget: tuple[int, int], seed: int, size: int, bad: int, iterations: int
+) -> None:
+    """Up to seven of eight configurations fail, always the same ones."""
+    bad = min(bad, size - 1, 7)
+    failing = set(random.Random(seed).sample([f"c{number}" for number in range(size)], bad))
+    simulation = Simulation(
+        Hyperband(*budget, iterations, Few(size, budget, iterations)),
+        lambda identity, epochs: None if identity in failing else scores(seed)(identity, epochs),
+        workers=2,
+    )
+    simulation.run()
+    found = simulation.rungs()
+    assert len(found) == iterations * len(as_table(*budget))
+    for rungs in found.values():
+        assert any(plan.epochs == budget[0] for plan in simulation.finished(rungs[-1]))
+
+
+@pytest.mark.parametrize("size", [None, 1, 12])
+def test_a_search_in_which_everything_fails_ends(size: int | None) -> None:
+    candidates = Endless() if size is None else Few(size, (27, 3))
+    simulation = Simulation(Hyperband(27, 3, 1, candidates), lambda identity, epochs: None)
+    trials = simulation.run()
+    assert len(trials) == len(simulation.outcomes)
+    assert {plan.rung for plan in trials.values()} == {0}
+    most = Counter(plan.place for plan in trials.values())
+    assert max(most.values()) <= 8
+
+
+def test_a_search_without_candidates_is_empty() -> None:
+    assert Hyperband(27, 3, 1, Few(0, (27, 3))).trials({}) == []
+
+
+# ---- small spaces -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 12])
+def test_a_small_space_still_reaches_the_full_budget(size: int) -> None:
+    """KerasTuner's Hyperband stops after one epoch of each of 12 configurations."""
+    hyperband = Hyperband(81, 3, 1, Few(size, (81, 3)))
+    simulation = Simulation(hyperband, scores(7), workers=3)
+    trials = simulation.run()
+    table = as_table(81, 3)
+    for (_, number), rungs in simulation.rungs().items():
+        widths = [min(places, size) for places, _ in table[4 - number]]
+        assert [len(rung) for rung in rungs] == widths
+        assert {plan.epochs for plan in rungs[-1]} == {81}
+    trained: Counter[str] = Counter()
+    for plan in trials.values():
+        trained[plan.lineage] = max(trained[plan.lineage], plan.epochs)
+    assert len(trained) == size
+    assert sum(trained.values()) <= hyperband.total_epochs()
+
+
+def test_a_configuration_that_comes_again_continues_its_training() -> None:
+    trials = Simulation(Hyperband(9, 3, 2, Few(4, (9, 3), 2)), scores(3), workers=2).run()
+    lineages: dict[str, set[str]] = defaultdict(set)
+    for plan in trials.values():
+        lineages[plan.candidate.identity].add(plan.lineage)
+    assert lineages == {f"c{number}": {f"{number:04d}"} for number in range(4)}
+
+
+def test_lineages_do_not_depend_on_which_bracket_fails_first() -> None:
+    """Two brackets replace a failed trial by the same configuration, one after the other."""
+    hyperband = Hyperband(9, 3, 1, Few(18, (9, 3)))
+    assert hyperband.candidates.replacements(0, 1, 1) == hyperband.candidates.replacements(0, 2, 1)
+    first = {f"{place:04d}": Outcome(0.5) for place in range(9)}
+    second = {f"{place:04d}": Outcome(0.5) for place in range(9, 14)}
+    first["0003"] = second["0010"] = Outcome(None)
+
+    def lineage(outcomes: Mapping[str, Outcome], trial_id: str) -> str:
+        plans = {plan.trial_id: plan for plan in hyperband.trials(outcomes)}
+        return plans[trial_id].lineage
+
+    assert lineage(second, "0010b") == lineage({**first, **second}, "0010b")
+    assert lineage(first, "0003b") == lineage({**first, **second}, "0003b")
+
+
+# ---- names ------------------------------------------------------------------------------
+
+
+def test_the_ids_of_a_small_search_are_these() -> None:
+    """Ids are in journals and file names: changing them orphans every run directory."""
+
+    def score(identity: str, epochs: int) -> float | None:
+        return None if identity == "0/2/4" else int(identity[-1]) / 10 + epochs / 100
+
+    trials = Simulation(Hyperband(9, 3, 1, Endless()), score, workers=3).run()
+    assert [plan.trial_id for plan in trials.values()] == [
+        *(f"{place:04d}" for place in range(9)),
+        "0004b",
+        "0008-1",
+        "0007-1",
+        "0006-1",
+        "0008-2",
+        *(f"{place:04d}" for place in range(9, 14)),
+        "0013-1",
+        *(f"{place:04d}" for place in range(14, 17)),
+    ]
+    assert trials["0008-2"].parent == "0008-1"
+    assert trials["0008-2"].lineage == "0008"
+    assert trials["0004b"].lineage == "0004b"
+
+
+def test_a_second_iteration_does_not_change_the_first() -> None:
+    once = Simulation(Hyperband(9, 3, 1, Endless()), scores(5, 0.2)).run()
+    twice = Simulation(Hyperband(9, 3, 2, Endless()), scores(5, 0.2)).run()
+    assert {name: plan for name, plan in twice.items() if plan.iteration == 0} == once
+    assert {plan.iteration for plan in twice.values()} == {0, 1}

@@ -1,0 +1,619 @@
+"""Spaces from YAML: what is good is read, what is bad is named with its file and line."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from hypermodels.knobs import Choice, FloatRange, IntRange
+from hypermodels.presets import PRESETS
+from search.errors import SpaceError
+from search.space import (
+    Space,
+    depends_on_tuning,
+    load_space,
+    parse_space,
+    shipped_spaces,
+    tuned_values,
+)
+from search.yaml_tree import MAX_BYTES, MAX_DEPTH, read_yaml
+from tests.search.strategies import damaged, junk, spaces
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "spaces").glob("*.yaml"))
+slow = settings(
+    max_examples=200,
+    deadline=2000,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+
+def refused(text: str) -> str:
+    """What is said about a bad space; the file is called `my.yaml`."""
+    with pytest.raises(SpaceError) as caught:
+        parse_space(text, "my.yaml")
+    return str(caught.value)
+
+
+# ---- good spaces ------------------------------------------------------------------------
+
+
+def test_the_shipped_spaces_are_those_of_the_folder() -> None:
+    assert {name: path.name for name, path in shipped_spaces().items()} == {
+        path.stem: path.name for path in FILES
+    }
+    assert {"quickstart", "resnet", "resnet_v2"} <= set(shipped_spaces())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_shipped_space_loads_by_name_and_by_path(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    by_name, by_path = load_space(path.stem), load_space(str(path))
+    assert by_name.to_dict() == by_path.to_dict() == load_space(f"spaces/{path.name}").to_dict()
+    assert by_name.source == path.stem
+    assert by_path.source == str(path)
+    assert depends_on_tuning(by_name)
+    assert by_name.tuned()
+
+
+def test_a_shipped_space_wins_over_a_folder_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "quickstart").mkdir()  # where a person keeps the results, say
+    monkeypatch.chdir(tmp_path)
+    assert load_space("quickstart").source == "quickstart"
+
+
+def test_a_file_wins_over_a_shipped_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "quickstart").write_text("backbone: {depth: 56}")
+    monkeypatch.chdir(tmp_path)
+    assert load_space("quickstart").settings["backbone"] == {"depth": 56}
+
+
+def test_the_kinds_of_settings() -> None:
+    space = parse_space(
+        "backbone: {family: resnet_v1, depth: {int: [8, 20], step: 6}}\n"
+        "attention:\n"
+        "  type: {choice: [none, cbam]}\n"
+        "  stages: {choice: [all, [3, 2], 1]}\n"
+        "  mlp_bias: {choice: [true, false]}\n"
+        "  reduction_ratio: {choice: [8]}\n"
+        "recipe: {learning_rate: {float: [1e-3, 1], sampling: log}, warmup: {float: [0, 0.1]}}\n"
+        "constraints: {max_parameters: 300k, max_macs: 1.5 G}\n"
+    )
+    assert space.settings == {
+        "backbone": {"family": "resnet_v1", "depth": IntRange(8, 20, 6)},
+        "attention": {
+            "type": Choice(("none", "cbam")),
+            "stages": Choice(("all", "2,3", "1")),
+            "mlp_bias": Choice((True, False)),
+            "reduction_ratio": 8,  # a choice of one is no choice
+        },
+        "recipe": {
+            "learning_rate": FloatRange(0.001, 1.0, "log"),
+            "warmup": FloatRange(0.0, 0.1, "linear"),
+        },
+    }
+    assert space.constraints == {"max_parameters": 300_000, "max_macs": 1_500_000_000}
+    assert list(space.tuned()) == [
+        "backbone.depth",
+        "attention.type",
+        "attention.mlp_bias",
+        "attention.stages",
+        "recipe.learning_rate",
+        "recipe.warmup",
+    ]
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    space = parse_space("backbone: {}")
+    assert space.search == {
+        "algorithm": "hyperband",
+        "objective": "val_accuracy",
+        "max_epochs": 27,
+        "factor": 3,
+        "hyperband_iterations": 1,
+        "seed": 0,
+        "threads": 1,
+    }
+    assert space.data["name"] == "cifar10" and space.data["validation"] == 0.1
+    assert space.constraints == {"max_parameters": 0, "max_macs": 0}
+    assert space.presets == ()
+    assert not depends_on_tuning(space) and not space.tuned()
+    assert space.configuration({}).attention == {"type": "none"}
+
+
+@pytest.mark.parametrize(
+    ("family", "depths"),
+    [("resnet_v1", (20, 32, 44, 56, 110, 164)), ("resnet_v2", (20, 56, 110, 164, 1001))],
+)
+def test_a_family_takes_its_published_depths(family: str, depths: tuple[int, ...]) -> None:
+    for depth in depths:
+        space = parse_space(f"backbone: {{family: {family}, depth: {depth}}}")
+        assert space.settings["backbone"]["depth"] == depth
+
+
+def test_numbers_without_a_dot_are_numbers() -> None:
+    space = parse_space("backbone: {}\nrecipe: {weight_decay: 1e-5, learning_rate: 1E-2}")
+    assert space.settings["recipe"] == {"weight_decay": 1e-5, "learning_rate": 0.01}
+    quoted = refused("backbone: {}\nrecipe: {weight_decay: '1e-5'}")
+    assert quoted == (
+        "my.yaml:2: recipe.weight_decay: expected a number from 0 to 10. Received: '1e-5'."
+    )
+
+
+def test_the_objective_decides_the_direction() -> None:
+    assert parse_space("backbone: {}").maximise
+    assert not parse_space("backbone: {}\nsearch: {objective: val_loss}").maximise
+
+
+def test_presets_take_the_defaults_of_what_is_tuned() -> None:
+    space = parse_space(
+        "backbone: {depth: {choice: [14, 20]}}\n"
+        "attention: {type: {choice: [none, se]}}\n"
+        "recipe: {learning_rate: {float: [0.01, 1], sampling: log}}\n"
+        "presets: [none, cbam_paper]\n"
+    )
+    for name in space.presets:
+        configuration = space.preset_configuration(name)
+        assert PRESETS[name].items() <= configuration.attention.items()
+        assert configuration.backbone["depth"] == 14
+        assert configuration.recipe["learning_rate"] == 0.1
+        values = tuned_values(space, configuration)
+        assert list(values) == ["backbone.depth", "attention.type", "recipe.learning_rate"]
+
+
+def test_override_replaces_single_keys() -> None:
+    space = parse_space("backbone: {}\nsearch: {max_epochs: 9, seed: 3}")
+    other = space.override("search", max_epochs=27, seed=None)
+    assert (other.search["max_epochs"], other.search["seed"]) == (27, 3)
+    assert (space.search["max_epochs"], space.search["seed"]) == (9, 3)
+    assert other.override("data", name="cifar100").data["name"] == "cifar100"
+    with pytest.raises(SpaceError, match=r"^search\.max_epochs: expected .* Received: 0\.$"):
+        space.override("search", max_epochs=0)
+    with pytest.raises(SpaceError, match=r"^data\.name: expected a name or a path"):
+        space.override("data", name="")
+
+
+@given(spaces())
+@slow
+def test_a_space_written_out_is_the_same_space(content: dict[str, Any]) -> None:
+    space = parse_space(yaml.safe_dump(content))
+    written = space.to_dict()
+    again = parse_space(yaml.safe_dump(written))
+    assert again.to_dict() == written
+    assert again.settings == space.settings
+    assert (again.data, again.search, again.constraints, again.presets) == (
+        space.data,
+        space.search,
+        space.constraints,
+        space.presets,
+    )
+
+
+@pytest.mark.parametrize("name", shipped_spaces())
+def test_a_shipped_space_written_out_is_the_same_space(name: str) -> None:
+    written = load_space(name).to_dict()
+    assert parse_space(yaml.safe_dump(written)).to_dict() == written
+
+
+# ---- files that are no spaces -----------------------------------------------------------
+
+
+def unloadable(path: Path | str) -> str:
+    with pytest.raises(SpaceError) as caught:
+        load_space(str(path))
+    return str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    assert unloadable(tmp_path / "my.yaml") == f"there is no space at {tmp_path}/my.yaml."
+    assert unloadable("nowhere/resnet.yaml") == (
+        "there is no space at nowhere/resnet.yaml. Did you mean the shipped space 'resnet'?"
+    )
+    assert "Did you mean the shipped space 'quickstart'?" in unloadable("quikstart.yml")
+
+
+def test_a_name_that_is_not_known() -> None:
+    assert unloadable("resnett") == (
+        "there is no space called 'resnett'. Did you mean 'resnet'? Shipped spaces: quickstart, "
+        "resnet, resnet_v2; or give the path of a YAML file."
+    )
+    assert "Did you mean" not in unloadable("zzz")
+
+
+@pytest.mark.parametrize("name", ["", ".", "a\0b", "a\0b.yaml", "n" * 5000, "n" * 5000 + ".yaml"])
+def test_a_name_that_is_no_name(name: str) -> None:
+    assert unloadable(name)
+
+
+def test_a_folder_is_no_space(tmp_path: Path) -> None:
+    assert unloadable(tmp_path) == f"cannot read the space {tmp_path}: Is a directory."
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_file_that_must_not_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("backbone: {}")
+    path.chmod(0)
+    assert unloadable(path) == f"cannot read the space {path}: Permission denied."
+    tmp_path.chmod(0)
+    try:
+        assert "Permission denied" in unloadable(path)
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_an_unreadable_file_is_named_also_to_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("backbone: {}")
+
+    def deny(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", deny)
+    assert unloadable(path) == f"cannot read the space {path}: Permission denied."
+
+
+@pytest.mark.parametrize(
+    "raw", [b"\x89PNG\r\n\x1a\n\0\0", b"\xff\xfe" + "backbone: {}".encode("utf-16-le"), b"\x80"]
+)
+def test_a_binary_file(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_bytes(raw)
+    assert unloadable(path) == f"{path} is not a space: it is not UTF-8 text."
+
+
+def test_control_characters_are_named_with_their_line() -> None:
+    assert refused("backbone: {}\n# \0\n") == (
+        "my.yaml:2: unacceptable character #x0000: special characters are not allowed."
+    )
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    with path.open("wb") as file:
+        file.truncate(2**40)  # a terabyte, of which the disk has nothing
+    started = time.monotonic()
+    assert unloadable(path) == (
+        f"{path} is not a space: it has more than 100,000 bytes. A space is a short YAML file."
+    )
+    assert time.monotonic() - started < 1
+    path.write_text("backbone: {}\n#" + "x" * (MAX_BYTES - 14))
+    assert path.stat().st_size == MAX_BYTES
+    assert load_space(str(path))
+
+
+def test_a_device_without_end_is_not_read() -> None:
+    assert "more than 100,000 bytes" in unloadable("/dev/zero")
+    assert unloadable("/dev/null").startswith("/dev/null is empty.")
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("backbone: {depth: 32}",))
+    writer.start()
+    assert load_space(str(pipe)).settings["backbone"] == {"depth": 32}
+    writer.join()
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_bytes(b"\xef\xbb\xbfbackbone: {depth: 32}\r\n")
+    assert load_space(str(path)).settings["backbone"] == {"depth": 32}
+
+
+# ---- what is wrong in a file ------------------------------------------------------------
+
+B = "backbone: {}\n"
+
+SAID = {
+    # nothing there
+    "": "my.yaml is empty. A space needs at least `backbone:`.",
+    "# only a comment\n": "my.yaml is empty. A space needs at least `backbone:`.",
+    "null": "my.yaml:1: a space is a mapping with keys such as `backbone:`. Received: NoneType.",
+    "\n\n- a": "my.yaml:3: a space is a mapping with keys such as `backbone:`. Received: list.",
+    "just words": "my.yaml:1: a space is a mapping with keys such as `backbone:`. Received: str.",
+    "{}": "my.yaml:1: backbone: missing. A space needs a backbone section.",
+    "\nsearch: {}": "my.yaml:2: backbone: missing. A space needs a backbone section.",
+    # malformed
+    "backbone: {\ndepth: 20": "my.yaml:2: expected ',' or '}', but got '<stream end>'.",
+    "backbone:\n\tdepth: 20": "my.yaml:2: found character '\\t' that cannot start any token.",
+    "backbone:\n  depth: 20\n family: x": "my.yaml:3: expected <block end>, but found "
+    "'<block mapping start>'.",
+    "backbone: 'open": "my.yaml:1: found unexpected end of stream.",
+    "a: 1\n---\nb: 2": "my.yaml:2: but found another document.",
+    # what YAML can do and a space must not
+    B + "data: &x {}\nsearch: *x": "my.yaml:3: alias *x is not allowed in a space; write the "
+    "value out.",
+    "&a backbone: *a": "my.yaml:1: alias *a is not allowed in a space; write the value out.",
+    "backbone: {}\nbackbone: {depth: 20}": "my.yaml:2: the key 'backbone' stands here and on "
+    "line 1. Keep one of them.",
+    "backbone:\n  depth: 20\n  depth: 32": "my.yaml:3: the key 'depth' stands here and on line 2. "
+    "Keep one of them.",
+    B + "1: 2": "my.yaml:2: keys are words. Received: 1.",
+    B + "yes: 2": "my.yaml:2: keys are words. Received: True.",
+    B + "~: 2": "my.yaml:2: keys are words. Received: None.",
+    B + "? [a]\n: 2": "my.yaml:2: keys are words. Received: [].",
+    B + "<<: {a: 1}": "my.yaml:2: could not determine a constructor for the tag "
+    "'tag:yaml.org,2002:merge'.",
+    B + "data: !!python/object/apply:os.system [ls]": "my.yaml:2: data: expected a mapping of "
+    "keys. Received: ['ls'].",
+    B + "data: !!python/name:os.system": "my.yaml:2: could not determine a constructor for the "
+    "tag 'tag:yaml.org,2002:python/name:os.system'.",
+    B + "data: !!bool maybe": "my.yaml:2: this is no YAML bool. Received: 'maybe'.",
+    B + "data: !!int ''": "my.yaml:2: this is no YAML int. Received: ''.",
+    B + "data: !!timestamp x": "my.yaml:2: this is no YAML timestamp. Received: 'x'.",
+    B + "data: 2001-13-45": "my.yaml:2: this is no YAML timestamp. Received: '2001-13-45'.",
+    # keys
+    B + "atention: {}": "my.yaml:2: atention: unknown key. Did you mean 'attention'? A space has: "
+    "backbone, attention, recipe, data, search, constraints, presets.",
+    "backbone: {dept: 20}": "my.yaml:1: backbone.dept: unknown key. Did you mean 'depth'? Known "
+    "keys: family, depth.",
+    B + "search: {epochs: 9}": "my.yaml:2: search.epochs: unknown key. Did you mean 'max_epochs'? "
+    "Known keys: algorithm, objective, max_epochs, factor, hyperband_iterations, seed, threads.",
+    B + "recipe:\n  learning_rate:\n    float: [0.1, 0.2]\n    samplng: log": "my.yaml:5: "
+    "recipe.learning_rate.samplng: unknown key beside float. Did you mean 'sampling'?",
+    B + "attention: {type: se, spatial_kernel_size: 7}": "my.yaml:2: "
+    "attention.spatial_kernel_size: has no effect: no chosen attention type has it (se). Remove "
+    "it, or choose another type.",
+    B + "attention: {reduction_ratio: 7}": "my.yaml:2: attention.reduction_ratio: has no effect: "
+    "no chosen attention type has it (none). Remove it, or choose another type.",
+    # sections
+    "backbone:": "my.yaml:1: backbone: expected a mapping of keys. Received: nothing.",
+    B + "attention:\n": "my.yaml:2: attention: expected a mapping of keys. Received: nothing.",
+    B + "data: cifar10": "my.yaml:2: data: expected a mapping of keys. Received: 'cifar10'.",
+    B + "search: [1]": "my.yaml:2: search: expected a mapping of keys. Received: [1].",
+    B + "presets:": "my.yaml:2: presets: expected a list of names. Received: None.",
+    B + "presets: none": "my.yaml:2: presets: expected a list of names. Received: 'none'.",
+    B + "presets:\n- none\n- se_papr": "my.yaml:4: presets: unknown preset 'se_papr'. Did you "
+    "mean 'se_paper'? Known presets: none, se_paper, se_keras, cbam_paper, cbam_keras.",
+    B + "presets: [none, none]": "my.yaml:2: presets: none stands twice.",
+    # types
+    "backbone: {depth: twenty}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
+    "2000. Received: 'twenty'.",
+    "backbone: {depth: 20.0}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
+    "2000. Received: 20.0.",
+    "backbone: {depth: true}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
+    "2000. Received: True.",
+    "backbone: {depth: null}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
+    "2000. Received: None.",
+    "backbone: {depth: [20]}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
+    "2000. Received: [20].",
+    "backbone: {depth: 1" + "0" * 400 + "}": "my.yaml:1: the number is too large: above "
+    "9223372036854775807.",
+    "backbone: {depth: 1" + "0" * 5000 + "}": "my.yaml:1: this is no YAML int. Received: '1"
+    + "0" * 39
+    + "'.",
+    "backbone: {depth: 0x" + "f" * 5000 + "}": "my.yaml:1: the number is too large: above "
+    "9223372036854775807.",
+    B + "attention: {type: cbm}": "my.yaml:2: attention.type: expected one of none, se, channel, "
+    "spatial, cbam. Received: 'cbm'. Did you mean 'cbam'?",
+    B + "attention: {type: no}": "my.yaml:2: attention.type: expected one of none, se, channel, "
+    "spatial, cbam. Received: False.",
+    B + "attention: {type: se, mlp_bias: 1}": "my.yaml:2: attention.mlp_bias: expected true or "
+    "false. Received: 1.",
+    B + "recipe: {learning_rate: .nan}": "my.yaml:2: recipe.learning_rate: expected a number from "
+    "1e-08 to 100. Received: nan.",
+    B + "recipe: {learning_rate: -.inf}": "my.yaml:2: recipe.learning_rate: expected a number "
+    "from 1e-08 to 100. Received: -inf.",
+    B + "data: {validation: .inf}": "my.yaml:2: data.validation: expected a number of at least 0. "
+    "Received: inf.",
+    B + "data: {validation: 1.5}": "my.yaml:2: data.validation: expected a share between 0 and 1, "
+    "or a whole number of images. Received: 1.5.",
+    B + "data: {name: ' '}": "my.yaml:2: data.name: expected a name or a path. Received: ' '.",
+    B + "constraints: {max_parameters: 300 kilo}": "my.yaml:2: constraints.max_parameters: "
+    "expected a whole number of at least 0. Received: '300 kilo'.",
+    B + "search: {max_epochs: {choice: [9, 27]}}": "my.yaml:2: search.max_epochs: cannot be "
+    "tuned; give one value.",
+    # depths, kernels, ratios, stages
+    "backbone: {depth: 21}": "my.yaml:1: backbone.depth: depth 21 fits no network of 6n+2 layers; "
+    "valid depths near it are 20 and 26.",
+    "backbone: {depth: 2}": "my.yaml:1: backbone.depth: depth 2 is below 8, the least of 6n+2.",
+    "backbone: {family: resnet_v2, depth: 32}": "my.yaml:1: backbone.depth: depth 32 fits no "
+    "network of 9n+2 layers; valid depths near it are 29 and 38.",
+    "backbone: {depth: 32, family: {choice: [resnet_v1, resnet_v2]}}": "my.yaml:1: "
+    "backbone.depth: depth 32 fits no network of 9n+2 layers; valid depths near it are 29 and 38.",
+    "backbone: {depth: {int: [8, 20]}}": "my.yaml:1: backbone.depth: the range has 9: depth 9 "
+    "fits no network of 6n+2 layers; valid depths near it are 8 and 14. Set `step`, or use "
+    "choice.",
+    B + "attention: {type: cbam, spatial_kernel_size: 4}": "my.yaml:2: "
+    "attention.spatial_kernel_size: expected one of 3, 5, 7. Received: 4.",
+    B + "attention: {type: se, reduction_ratio: 0}": "my.yaml:2: attention.reduction_ratio: "
+    "expected a whole number from 1 to 4096. Received: 0.",
+    B + "attention: {type: se, stages: []}": "my.yaml:2: attention.stages: expected a list of "
+    "stage numbers. Received: [].",
+    B + "attention: {type: se, stages: [0]}": "my.yaml:2: attention.stages: expected all, first, "
+    "last or a list of stage numbers such as [2, 3]. Received: '0'.",
+    # domains
+    "backbone: {depth: {}}": "my.yaml:1: backbone.depth: a tuned key has exactly one of choice, "
+    "int or float. Received: {}.",
+    "backbone: {depth: {choice: [20], int: [8, 20]}}": "my.yaml:1: backbone.depth: a tuned key "
+    "has exactly one of choice, int or float. Received: {'choice': [20], 'int': [8, 20]}.",
+    "backbone: {depth: {choice: []}}": "my.yaml:1: backbone.depth: choice takes a list of values. "
+    "Received: [].",
+    "backbone: {depth: {choice: 20}}": "my.yaml:1: backbone.depth: choice takes a list of values. "
+    "Received: 20.",
+    "backbone: {depth: {choice: [20, 32, 20]}}": "my.yaml:1: backbone.depth: choice has 20 twice.",
+    "backbone: {depth: {choice: [20,\n 21]}}": "my.yaml:2: backbone.depth: depth 21 fits no "
+    "network of 6n+2 layers; valid depths near it are 20 and 26.",
+    "backbone: {depth: {int: [20, 8], step: 6}}": "my.yaml:1: backbone.depth: the lowest value 20 "
+    "is not below 8.",
+    "backbone: {depth: {int: [8, 14, 20]}}": "my.yaml:1: backbone.depth: int takes [lowest, "
+    "highest]. Received: [8, 14, 20].",
+    "backbone: {depth: {int: [8, 20], step: 0}}": "my.yaml:1: backbone.depth.step: expected a "
+    "whole number >= 1. Received: 0.",
+    "backbone: {depth: {float: [8, 20]}}": "my.yaml:1: backbone.depth: cannot be tuned with "
+    "float; use int or choice.",
+    B + "attention: {type: {int: [1, 2]}}": "my.yaml:2: attention.type: cannot be tuned with int; "
+    "use choice.",
+    B + "recipe: {weight_decay: {float: [0, 1], sampling: log}}": "my.yaml:2: "
+    "recipe.weight_decay: log sampling needs values above 0. Received: 0.0.",
+    B + "recipe: {weight_decay: {float: [0, 1], sampling: lg}}": "my.yaml:2: "
+    "recipe.weight_decay.sampling: expected linear or log. Received: 'lg'.",
+    B + "recipe: {weight_decay: {float: [0, .inf]}}": "my.yaml:2: recipe.weight_decay: expected a "
+    "number from 0 to 10. Received: inf.",
+}
+
+
+@pytest.mark.parametrize("text", SAID, ids=lambda text: text[:60])
+def test_what_is_said_about_a_bad_space(text: str) -> None:
+    assert refused(text) == SAID[text]
+
+
+def test_all_problems_are_said_at_once() -> None:
+    assert refused(
+        "backbone: {famly: resnet_v1, depth: 21}\n"
+        "attention: {type: cbam, order: sideways}\n"
+        "search: {max_epochs: 0}\n"
+        "presets: [some]\n"
+    ).splitlines() == [
+        "5 problems in my.yaml:",
+        "my.yaml:1: backbone.famly: unknown key. Did you mean 'family'? Known keys: family, depth.",
+        "my.yaml:1: backbone.depth: depth 21 fits no network of 6n+2 layers; valid depths near it "
+        "are 20 and 26.",
+        "my.yaml:2: attention.order: expected one of channel_first, spatial_first, parallel. "
+        "Received: 'sideways'.",
+        "my.yaml:3: search.max_epochs: expected a whole number from 1 to 100000. Received: 0.",
+        "my.yaml:4: presets: unknown preset 'some'. Known presets: none, se_paper, se_keras, "
+        "cbam_paper, cbam_keras.",
+    ]
+
+
+def test_of_very_many_problems_the_first_are_said() -> None:
+    said = refused(B + "".join(f"key{number}: 1\n" for number in range(100))).splitlines()
+    assert said[0] == "100 problems in my.yaml:"
+    assert said[1].startswith("my.yaml:2: key0: ")
+    assert said[-1] == "and 80 more."
+    assert len(said) == 22
+
+
+def test_a_long_value_is_cut_short() -> None:
+    for text in ("backbone: {family: %s}", "%s: 1\nbackbone: {}", "backbone: [%s]"):
+        said = refused(text % ("a" * 50_000))
+        assert len(said) < 600
+        assert said.startswith("my.yaml:1: ")
+        assert " ... " in said
+
+
+def test_depth_of_nesting_is_bounded() -> None:
+    for text in ("[" * 20_000, "{a: " * 20_000, "- " * 20_000, "? " * 20_000):
+        assert re.fullmatch(rf"my.yaml:1: nested deeper than {MAX_DEPTH} levels\.", refused(text))
+
+
+def test_a_bomb_of_aliases_does_not_go_off() -> None:
+    lines = ["a0: &a0 [x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    assert refused("\n".join(lines)).startswith("my.yaml:2: alias *a0 is not allowed")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        B + "attention: {type: {choice: [" + "se," * 30_000 + "]}}",
+        "".join(f"k{number}: 1\n" for number in range(9_000)),
+        B + "recipe: {" + "".join(f"k{number}: 1, " for number in range(7_000)) + "}",
+        B + "presets: [" + "none," * 15_000 + "]",
+    ],
+    ids=["choices", "keys", "knobs", "presets"],
+)
+def test_the_largest_file_takes_seconds(text: str) -> None:
+    assert 60_000 < len(text) <= MAX_BYTES
+    started = time.process_time()
+    refused(text)
+    assert time.process_time() - started < 5
+
+
+# ---- anything at all --------------------------------------------------------------------
+
+
+def space_or_error(text: str) -> Space | str:
+    try:
+        return parse_space(text, "my.yaml")
+    except SpaceError as error:
+        said = str(error)
+        assert "my.yaml" in said
+        assert len(said) < 20_000
+        return said
+
+
+@given(st.text(max_size=200))
+@example("\ud800")
+@example("a: 0001-01-01T00:00:00+23:59")
+@example("? ? ?")
+@slow
+def test_any_text_is_a_space_or_an_error(text: str) -> None:
+    space_or_error(text)
+
+
+_SYNTAX = st.sampled_from(
+    [*"{}[]:,-?&*!|>%@`'\"#~\n \t", ": ", "- ", "\n  ", "!!int ", "!!float ", "!!bool ", "!!set "]
+    + ["<<", "=", "backbone", "attention", "type", "cbam", "choice", "1", "1e5", "0x", ".5", "_"]
+)
+
+
+@given(st.lists(_SYNTAX, max_size=30).map("".join))
+@slow
+def test_any_yaml_is_a_space_or_an_error(text: str) -> None:
+    space_or_error(B + text)
+
+
+@given(junk)
+@slow
+def test_any_structure_is_a_space_or_an_error(content: Any) -> None:
+    space_or_error(yaml.safe_dump(content))
+    space_or_error(yaml.safe_dump({"backbone": content, "search": content}))
+
+
+@given(damaged())
+@slow
+def test_a_damaged_space_is_a_space_or_an_error(content: Any) -> None:
+    found = space_or_error(yaml.safe_dump(content))
+    if isinstance(found, Space):
+        written = found.to_dict()
+        assert parse_space(yaml.safe_dump(written)).to_dict() == written
+    else:
+        assert re.search(r"my\.yaml:\d+: ", found)
+
+
+@given(st.binary(max_size=100))
+@settings(max_examples=100, deadline=2000)
+def test_any_bytes_are_a_space_or_an_error(raw: bytes) -> None:
+    path = Path(os.environ.get("TMPDIR", "/tmp")) / f"space-{os.getpid()}.yaml"
+    path.write_bytes(raw)
+    try:
+        read_yaml(path)
+    except SpaceError as error:
+        assert str(path) in str(error)
+    finally:
+        path.unlink()
+
+
+def test_reading_a_space_does_not_load_tensorflow() -> None:
+    code = (
+        "import sys\n"
+        "from search.keras_in_driver import import_keras_without_tensorflow\n"
+        "import_keras_without_tensorflow()\n"
+        "from search.space import load_space\n"
+        "load_space('resnet')\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "assert 'jax' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
