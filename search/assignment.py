@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ class Assignment:
         threads: Integer, threads to compute with on a CPU.
         objective: String, the metric that is the score.
         run_directory: The run directory.
+        token: String, the worker's right to write the lineage's checkpoint.
     """
 
     trial_id: str
@@ -34,6 +36,7 @@ class Assignment:
     threads: int
     objective: str
     run_directory: Path
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
 @dataclass(frozen=True)

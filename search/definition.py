@@ -108,6 +108,14 @@ SEARCH = (
     ),
     Knob("seed", "integer", 0, "seed of everything random", minimum=0, maximum=2**31 - 1),
     Knob(
+        "epoch_time_limit",
+        "number",
+        0.0,
+        "seconds after which a worker that has not finished an epoch counts as hung and is "
+        "killed; 0 means never",
+        minimum=0.0,
+    ),
+    Knob(
         "threads",
         "integer",
         1,

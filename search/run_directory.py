@@ -33,6 +33,10 @@ def checkpoint_path(run: Path, lineage: str) -> Path:
     return run / "checkpoints" / f"{lineage}.npz"
 
 
+def fence_path(run: Path, lineage: str) -> Path:
+    return run / "checkpoints" / f"{lineage}.fence"
+
+
 def trial_folder(run: Path, trial_id: str) -> Path:
     """KerasTuner's folder of a trial."""
     return run / f"trial_{trial_id}"

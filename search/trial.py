@@ -17,7 +17,8 @@ from search.assignment import Assignment
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import PreparedData, PreparedInfo, Split, open_prepared
 from search.errors import CbamSearchError
-from search.run_directory import checkpoint_path, data_folder
+from search.fence import Fence
+from search.run_directory import checkpoint_path, data_folder, fence_path
 
 EVALUATION_BATCH = 500
 """Images a validation step; its size is fixed, so that every step has one shape."""
@@ -53,6 +54,8 @@ def train(assignment: Assignment, report: Report) -> None:
     batches = _batches(assignment, data, configuration)
     model = compiled_model(assignment, data, configuration)
     path = checkpoint_path(assignment.run_directory, assignment.lineage)
+    fence = Fence(fence_path(assignment.run_directory, assignment.lineage), assignment.token)
+    fence.take()
     curve = load_checkpoint(path, model)
     for epoch, metrics in enumerate(curve[: assignment.epochs], 1):
         report(epoch, metrics)
@@ -67,7 +70,8 @@ def train(assignment: Assignment, report: Report) -> None:
             wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
             raise TrainingFailed(f"{', '.join(wrong)} is not finite after epoch {epoch + 1}")
         curve.append(metrics)
-        save_checkpoint(path, model, curve)
+        with fence.held():
+            save_checkpoint(path, model, curve)
         report(epoch + 1, metrics)
 
 

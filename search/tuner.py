@@ -118,6 +118,7 @@ class SearchTuner(kt.Tuner):
             for worker, event in self._executor.events(SILENCE):
                 self._handle(worker, event, watcher)
             self._signals.check()
+            self._end_hung_workers()
             watcher.tick()
         if not any(trial.score is not None for trial in self._run.state.trials.values()):
             raise SearchFailedError(self._why_nothing_finished())
@@ -152,6 +153,12 @@ class SearchTuner(kt.Tuner):
             assignment.threads,
             trial_folder(self._run.path, plan.trial_id) / "output.log",
         )
+
+    def _end_hung_workers(self) -> None:
+        limit = float(self._run.space.search["epoch_time_limit"])
+        if limit:
+            for worker in self._executor.silent(limit):
+                self._executor.kill_worker(worker, f"it finished no epoch within {limit:g} s")
 
     # ---- what workers say ---------------------------------------------------------------
 

@@ -64,7 +64,9 @@ class _Worker:
     process: BaseProcess
     connection: Connection
     started: float
+    heard: float
     finished: bool = False
+    killed_because: str = ""
 
 
 class LocalExecutor:
@@ -111,7 +113,8 @@ class LocalExecutor:
         with _quiet_start(self._log):
             process.start()
         there.close()
-        self._busy[worker] = _Worker(worker, task.trial_id, process, here, time.monotonic())
+        now = time.monotonic()
+        self._busy[worker] = _Worker(worker, task.trial_id, process, here, now, now)
 
     def events(self, timeout: float) -> Iterator[tuple[str, Event]]:
         """Yields what workers have to say, after at most `timeout` seconds of silence.
@@ -134,6 +137,7 @@ class LocalExecutor:
             while worker.connection.poll():
                 event: Event = worker.connection.recv()
                 worker.finished = worker.finished or event.final
+                worker.heard = time.monotonic()
                 yield event
         if not gone:
             return
@@ -142,7 +146,18 @@ class LocalExecutor:
         del self._busy[worker.name]
         if not worker.finished:
             seconds = time.monotonic() - worker.started
-            yield WorkerDied(worker.trial_id, _cause(worker.process.exitcode), seconds)
+            reason = worker.killed_because or _cause(worker.process.exitcode)
+            yield WorkerDied(worker.trial_id, reason, seconds)
+
+    def silent(self, seconds: float) -> list[str]:
+        """The workers that have said nothing for `seconds`."""
+        now = time.monotonic()
+        return [name for name, worker in self._busy.items() if now - worker.heard > seconds]
+
+    def kill_worker(self, name: str, reason: str) -> None:
+        """Kills one worker; `events` then says that it died, for this reason."""
+        self._busy[name].killed_because = reason
+        self._busy[name].process.kill()
 
     def kill(self) -> None:
         """Ends all workers at once; what they have on disk stays."""
