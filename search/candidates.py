@@ -34,14 +34,16 @@ class SampledCandidates:
     Args:
         space: The `Space`.
         costs: The `CostModel` of its images.
+        budgets: The full budget of each Hyperband iteration.
     """
 
-    def __init__(self, space: Space, costs: CostModel) -> None:
+    def __init__(self, space: Space, costs: CostModel, budgets: Sequence[int]) -> None:
         self._space = space
         self._costs = costs
-        self._brackets = brackets(int(space.search["max_epochs"]), int(space.search["factor"]))
+        self._brackets = [brackets(budget, int(space.search["factor"])) for budget in budgets]
         self._first: dict[tuple[int, int], list[Candidate]] = {}
         self._drawn: dict[str, Candidate] = {}
+        self._drawn_by: list[frozenset[str]] = []
         self._next_iteration = 0
         self._replacements: dict[tuple[int, int], list[Candidate]] = {}
         self.refused: dict[str, int] = {}
@@ -57,11 +59,11 @@ class SampledCandidates:
 
     def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
         """Replacements for failed trials of a bracket; see `hyperband.Candidates`."""
-        # What is new depends on all that is drawn, which must not depend on when this is asked.
-        self._draw_iterations(int(self._space.search["hyperband_iterations"]))
+        self._draw_iterations(iteration + 1)
         found = self._replacements.setdefault((iteration, bracket), [])
         if len(found) < count:
-            taken = set(self._drawn)
+            # What later iterations draw must not matter: they may be added later.
+            taken = set(self._drawn_by[iteration])
             stream = self._stream(taken, "replacement", iteration, bracket)
             found[:] = itertools.islice(stream, count)
         if len(found) < count:
@@ -83,12 +85,13 @@ class SampledCandidates:
             configuration = self._space.preset_configuration(name)
             identity = self._identity_if_feasible(configuration)
             if identity is not None:
-                found.setdefault(identity, Candidate(configuration, identity, name))
+                found.setdefault(identity, _candidate(configuration, identity, name))
         return list(found.values())
 
     def _draw_iteration(self, iteration: int) -> None:
-        for bracket in self._brackets:
+        for bracket in self._brackets[iteration]:
             self._first[iteration, bracket.number] = self._draw_bracket(iteration, bracket)
+        self._drawn_by.append(frozenset(self._drawn))
         if not self._drawn:
             raise SpaceError(self._nothing_feasible())
 
@@ -112,8 +115,7 @@ class SampledCandidates:
     def _stream(self, taken: set[str], *purpose: object) -> Iterator[Candidate]:
         """Yields feasible configurations whose network is not in `taken`, and adds them.
 
-        A network that was drawn before comes as it was drawn then: other settings that
-        build it would begin from other initial weights, and the two share one training.
+        A network that was drawn before comes as it was drawn then, under the same name.
         """
         entropy = [int(self._space.search["seed"]), *map(_number, purpose)]
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
@@ -127,7 +129,7 @@ class SampledCandidates:
                 continue
             taken.add(identity)
             misses = 0
-            yield self._drawn.get(identity) or Candidate(configuration, identity)
+            yield self._drawn.get(identity) or _candidate(configuration, identity)
 
     def _draws(self, random: np.random.Generator) -> Iterator[Configuration]:
         if self._every is not None:
@@ -197,8 +199,16 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
         SpaceError: If no configuration of the space can be built on such images within
             its constraints; the message gives the reasons.
     """
-    candidates = SampledCandidates(space, CostModel(image))
+    candidates = SampledCandidates(space, CostModel(image), [int(space.search["max_epochs"])])
     candidates.first(iteration=0, bracket=0, places=1)
+
+
+def _candidate(
+    configuration: Configuration, identity: str, preset: str | None = None
+) -> Candidate:
+    recipe = configuration.recipe
+    horizonless = recipe["schedule"] == "constant" and recipe["warmup"] == 0
+    return Candidate(configuration, identity, preset, horizonless)
 
 
 def _number(part: object) -> int:

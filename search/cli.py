@@ -84,6 +84,13 @@ def _search_parser() -> argparse.ArgumentParser:
         "--max-epochs", type=_positive, metavar="N", help="full budget instead of the space's"
     )
     parser.add_argument(
+        "--hyperband-iterations",
+        type=_positive,
+        metavar="N",
+        help="runs of all brackets instead of the space's; more than a finished run had "
+        "extends it, as does --max-epochs times a power of the factor",
+    )
+    parser.add_argument(
         "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
     )
     parser.add_argument(
@@ -132,7 +139,12 @@ def _search(options: argparse.Namespace) -> int:
 
     space = load_space(options.space)
     space = space.override("data", name=options.data, limit=options.limit)
-    space = space.override("search", seed=options.seed, max_epochs=options.max_epochs)
+    space = space.override(
+        "search",
+        seed=options.seed,
+        max_epochs=options.max_epochs,
+        hyperband_iterations=options.hyperband_iterations,
+    )
     name = options.name or Path(options.space).stem
     if Path(name).name != name or name in (".", ".."):
         raise UsageError(f"--name is a name, not a path. Received: {name!r}. Use --directory.")

@@ -68,7 +68,7 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
         }
     )
     request = ExportRequest(
-        assignment_of(run, best.trial_id, best.lineage, best.configuration.to_dict(), best.epochs),
+        assignment_of(run, best),
         float(best.score or 0.0),
         partial.resolve(),
     )

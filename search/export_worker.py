@@ -15,6 +15,7 @@ from search.data import open_prepared, open_test
 from search.errors import ExportError
 from search.run_directory import checkpoint_path, data_folder
 from search.trial import (
+    EVALUATION_BATCH,
     Report,
     compiled_model,
     image_spec,
@@ -82,22 +83,9 @@ def compare(request: ExportRequest, report: Report) -> dict[str, Any]:
     Raises:
         ExportError: If a format differs by more than `TOLERANCE`.
     """
-    import tensorflow as tf
-
     expected = np.load(request.target / "expected.npy", allow_pickle=False)
-    images = open_test(data_folder(request.assignment.run_directory)).images
-    served = tf.saved_model.load(str(request.target / "saved_model"))
-    from_saved_model = np.concatenate(
-        [
-            served.serve(tf.constant(images[i : i + 500])).numpy()
-            for i in range(0, len(images), 500)
-        ]
-    )
-    from_keras = predict(keras.saving.load_model(request.target / "model.keras"), images)
-    differences = {
-        "saved_model": float(np.abs(from_saved_model - expected).max()),
-        "keras": float(np.abs(from_keras - expected).max()),
-    }
+    scores = saved_scores(request)
+    differences = {name: float(np.abs(each - expected).max()) for name, each in scores.items()}
     for name, difference in differences.items():
         if not difference <= TOLERANCE:
             raise ExportError(
@@ -106,3 +94,27 @@ def compare(request: ExportRequest, report: Report) -> dict[str, Any]:
             )
     (request.target / "expected.npy").unlink()
     return {"largest_difference": differences}
+
+
+def measure(request: ExportRequest, report: Report) -> dict[str, Any]:
+    """Counts how many test images each exported format classifies correctly."""
+    labels = open_test(data_folder(request.assignment.run_directory)).labels
+    return {
+        name: int((scores.argmax(axis=1) == labels).sum())
+        for name, scores in saved_scores(request).items()
+    }
+
+
+def saved_scores(request: ExportRequest) -> dict[str, np.ndarray]:
+    """The class scores `(n, classes)` of the test images by each exported format."""
+    import tensorflow as tf
+
+    images = open_test(data_folder(request.assignment.run_directory)).images
+    served = tf.saved_model.load(str(request.target / "saved_model"))
+    size = EVALUATION_BATCH
+    batches = [images[start : start + size] for start in range(0, len(images), size)]
+    model = keras.saving.load_model(request.target / "model.keras")
+    return {
+        "saved_model": np.concatenate([served.serve(tf.constant(b)).numpy() for b in batches]),
+        "keras": predict(model, images),
+    }

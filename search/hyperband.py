@@ -19,6 +19,7 @@ neither on the order in which trials finish nor on the number of workers. Beyond
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -81,11 +82,14 @@ class Candidate:
         configuration: The `Configuration`.
         identity: String, equal for configurations that build and train the same network.
         preset: String, the preset's name where it is one, or `None`.
+        horizonless: Boolean, whether its training does not depend on the full budget (a
+            constant learning rate), so that a larger budget can continue it.
     """
 
     configuration: Configuration
     identity: str
     preset: str | None = None
+    horizonless: bool = False
 
 
 class Candidates(Protocol):
@@ -113,6 +117,7 @@ class TrialPlan:
         bracket: Integer, the bracket's `s`.
         rung: Integer from 0.
         epochs: Integer, epochs in all that it must have trained when it ends.
+        full_epochs: Integer, the full budget of its iteration.
         parent: String, the trial it continues, or `None`.
     """
 
@@ -124,6 +129,7 @@ class TrialPlan:
     bracket: int
     rung: int
     epochs: int
+    full_epochs: int
     parent: str | None
 
 
@@ -139,16 +145,15 @@ class Hyperband:
     """The decisions of a whole search.
 
     Args:
-        max_epochs: Integer, the full budget.
+        budgets: The full budget of each iteration, a run of all brackets. An iteration
+            that is added later changes nothing in those before it.
         factor: Integer, each rung keeps one in `factor`.
-        iterations: Integer, how often all brackets are run.
         candidates: Where configurations come from.
         maximise: Boolean, whether a greater score is better.
     """
 
-    max_epochs: int
+    budgets: tuple[int, ...]
     factor: int
-    iterations: int
     candidates: Candidates
     maximise: bool = True
 
@@ -164,41 +169,71 @@ class Hyperband:
             trials, they never change or remove one.
         """
         found: list[TrialPlan] = []
-        lineages = self._lineages()
+        lineages: dict[str, str] = {}
         number = 0
-        for iteration in range(self.iterations):
-            for bracket in brackets(self.max_epochs, self.factor):
+        for iteration, budget in enumerate(self.budgets):
+            lineages |= self._lineages(iteration, number, lineages)
+            for bracket in brackets(budget, self.factor):
                 found += self._bracket(iteration, bracket, number, outcomes, lineages)
                 number += bracket.rungs[0].places
         return found
 
-    def _lineages(self) -> dict[str, str]:
+    def _lineages(self, iteration: int, number: int, earlier: Mapping[str, str]) -> dict[str, str]:
         """The first trial of every configuration that stands in a first rung from the start.
 
         Replacements are left out: which of them exist depends on what has failed so far,
         and a trial's lineage must not. One that repeats no configuration of these begins a
         lineage of its own.
         """
-        lineages: dict[str, str] = {}
-        number = 0
-        for iteration in range(self.iterations):
-            for bracket in brackets(self.max_epochs, self.factor):
-                places = bracket.rungs[0].places
-                offered = self.candidates.first(iteration, bracket.number, places)
-                for place, candidate in enumerate(offered, number):
-                    lineages.setdefault(candidate.identity, f"{place:04d}")
-                number += places
+        lineages = dict(earlier)
+        for bracket in brackets(self.budgets[iteration], self.factor):
+            places = bracket.rungs[0].places
+            offered = self.candidates.first(iteration, bracket.number, places)
+            for place, candidate in enumerate(offered, number):
+                lineages.setdefault(self._training(candidate, iteration), f"{place:04d}")
+            number += places
         return lineages
+
+    def _training(self, candidate: Candidate, iteration: int) -> str:
+        """What two trials must share to be one training: the network and its schedule."""
+        horizon = "" if candidate.horizonless else f"@{self.budgets[iteration]}"
+        return candidate.identity + horizon
 
     def total_epochs(self) -> int:
         """Epochs of training in a whole search without failures, promotions continued."""
         total = 0
-        for bracket in brackets(self.max_epochs, self.factor):
-            before = 0
-            for rung in bracket.rungs:
-                total += rung.places * (rung.epochs - before)
-                before = rung.epochs
-        return total * self.iterations
+        for budget in self.budgets:
+            for bracket in brackets(budget, self.factor):
+                before = 0
+                for rung in bracket.rungs:
+                    total += rung.places * (rung.epochs - before)
+                    before = rung.epochs
+        return total
+
+    def needed(self, outcomes: Mapping[str, Outcome]) -> set[str]:
+        """The lineages whose training may still go on; the state of others can be dropped.
+
+        A trial may still be promoted until its next rung has all its places filled with
+        finished trials.
+        """
+        plans = self.trials(outcomes)
+        needed = {plan.lineage for plan in plans if plan.trial_id not in outcomes}
+        if not needed:
+            return set()  # the search is at its end
+        finished = [
+            plan
+            for plan in plans
+            if plan.trial_id in outcomes and outcomes[plan.trial_id].score is not None
+        ]
+        filled = Counter((plan.iteration, plan.bracket, plan.rung) for plan in finished)
+        for plan in finished:
+            bracket = brackets(plan.full_epochs, self.factor)[-1 - plan.bracket]
+            after = plan.rung + 1
+            if after < len(bracket.rungs):
+                places = bracket.rungs[after].places
+                if filled[plan.iteration, plan.bracket, after] < places:
+                    needed.add(plan.lineage)
+        return needed
 
     def _bracket(
         self,
@@ -229,10 +264,17 @@ class Hyperband:
 
         def plan(place: int, letter: str, candidate: Candidate) -> TrialPlan:
             name = f"{place:04d}{letter}"
-            lineage = lineages.get(candidate.identity, name)
-            epochs = bracket.rungs[0].epochs
             return TrialPlan(
-                name, lineage, place, candidate, iteration, bracket.number, 0, epochs, None
+                name,
+                lineages.get(self._training(candidate, iteration), name),
+                place,
+                candidate,
+                iteration,
+                bracket.number,
+                0,
+                bracket.rungs[0].epochs,
+                self.budgets[iteration],
+                None,
             )
 
         wave = [
@@ -299,6 +341,7 @@ class Hyperband:
             parent.bracket,
             index,
             bracket.rungs[index].epochs,
+            parent.full_epochs,
             parent.trial_id,
         )
 

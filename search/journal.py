@@ -22,8 +22,8 @@ Record = dict[str, Any]
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
-    """A record as its line in the journal."""
-    body = json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+    """A record as its line in the journal; its keys stay in order, as a space's have one."""
+    body = json.dumps(record, separators=(",", ":"), allow_nan=False).encode()
     return b"%08x " % zlib.crc32(body) + body + b"\n"
 
 

@@ -17,7 +17,7 @@ from keras_tuner.engine.trial import Trial
 from hypermodels.hypermodel import AttentionHyperModel
 from search.definition import OBJECTIVES
 from search.files import storage_errors, write_text
-from search.hyperband import Hyperband, TrialPlan, brackets
+from search.hyperband import Hyperband, TrialPlan
 from search.run_directory import trial_folder
 from search.space import Space, tuned_values
 from search.state import COMPLETED, FAILED, RUNNING, RunState, TrialState
@@ -186,14 +186,10 @@ class HyperbandOracle(kt.Oracle):
     def _bracket_views(self) -> list[dict[str, Any]]:
         """The brackets in the form of `kt.oracles.HyperbandOracle._brackets`."""
         views: dict[tuple[int, int], dict[str, Any]] = {}
-        rungs = {
-            bracket.number: len(bracket.rungs)
-            for bracket in brackets(self._hyperband.max_epochs, self._hyperband.factor)
-        }
         for plan in self.plans():
             view = views.setdefault(
                 (plan.iteration, plan.bracket),
-                {"bracket_num": plan.bracket, "rounds": [[] for _ in range(rungs[plan.bracket])]},
+                {"bracket_num": plan.bracket, "rounds": [[] for _ in range(plan.bracket + 1)]},
             )
             view["rounds"][plan.rung].append({"past_id": plan.parent, "id": plan.trial_id})
         return list(views.values())

@@ -32,8 +32,11 @@ class Progress:
     def __init__(self, run: Run, hyperband: Hyperband, workers: int, console: Console) -> None:
         self._run, self._workers, self._console = run, workers, console
         self._maximise = hyperband.maximise
-        self._brackets = brackets(hyperband.max_epochs, hyperband.factor)
-        self._places = hyperband.iterations
+        self._brackets = [
+            (budget, hyperband.budgets.count(budget), bracket)
+            for budget in dict.fromkeys(hyperband.budgets)
+            for bracket in brackets(budget, hyperband.factor)
+        ]
         self._total = hyperband.total_epochs()
         self._started = time.monotonic()
         self._epochs_before = self._epochs_done()
@@ -142,15 +145,15 @@ class Progress:
     def _bracket_table(self) -> Table:
         """Finished trials of each rung, bracket by bracket."""
         finished = Counter(
-            (trial.bracket, trial.rung)
+            (trial.full_epochs, trial.bracket, trial.rung)
             for trial in self._run.state.trials.values()
             if trial.score is not None
         )
         table = Table.grid(padding=(0, 2))
-        for bracket in self._brackets:
+        for budget, times, bracket in self._brackets:
             row = [Text(f"bracket {bracket.number}", style="magenta")]
             for index, rung in enumerate(bracket.rungs):
-                count, places = finished[bracket.number, index], rung.places * self._places
+                count, places = finished[budget, bracket.number, index], rung.places * times
                 style = "green" if count >= places else ""
                 row.append(Text(f"{rung.epochs} ep: {count}/{places}", style=style))
             table.add_row(*row)

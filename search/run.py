@@ -88,6 +88,7 @@ def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[R
         path.mkdir(parents=True, exist_ok=True)
         lock = FileLock(lock_path(path))
         lock.acquire()
+    extension: Record | None = None
     try:
         if there and overwrite:
             _clear(path)
@@ -95,7 +96,7 @@ def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[R
             # A run that was killed before its first record has data but no journal yet.
             info = prepare(dataset, split_settings(space), data_folder(path))
         else:
-            _guard(space, path)
+            extension = _guard(space, path)
             info = open_prepared(data_folder(path)).info
         with storage_errors("the run directory", path):
             checkpoint_path(path, "0000").parent.mkdir(exist_ok=True)
@@ -110,6 +111,8 @@ def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[R
                     f"the data in {data_folder(path)} is not the data this run started with. "
                     "Restore it, or start anew with --overwrite."
                 )
+            if extension:
+                run.record(extension)
             yield run
         finally:
             journal.close()
@@ -216,15 +219,28 @@ def _clear(path: Path) -> None:
                 entry.unlink()
 
 
-def _guard(space: Space, path: Path) -> None:
-    header = RunState.replay(read_journal(journal_path(path))[0]).header
+MAY_CHANGE = ("epoch_time_limit",)
+"""Keys of `search` that no result depends on."""
+
+
+def _guard(space: Space, path: Path) -> Record | None:
+    """Makes sure that a run is this search's; returns the record of an extension, if it is one.
+
+    Raises:
+        RunDirectoryError: If anything differs that the results depend on.
+    """
+    state = RunState.replay(read_journal(journal_path(path))[0])
+    header = state.header
     if header.get("format") != FORMAT:
         raise RunDirectoryError(
             f"{path} was written in format {header.get('format')}; this version reads format "
             f"{FORMAT}. Use the version of cbam-search that wrote it."
         )
+    then, now = header["space"], space.to_dict()
+    budgets = extended_budgets(state.budgets, then["search"], now["search"])
+    allowed = {*MAY_CHANGE, *(("max_epochs", "hyperband_iterations") if budgets else ())}
     differences = [
-        *_differences(header["space"], space.to_dict()),
+        *_differences(_without(then, allowed), _without(now, allowed)),
         *_differences({"version": header["versions"]}, {"version": versions()}),
     ]
     if differences:
@@ -234,6 +250,40 @@ def _guard(space: Space, path: Path) -> None:
             "Its results would not compare. Undo the change, or choose another --name, or "
             "start anew with --overwrite."
         )
+    if budgets and budgets != state.budgets:
+        return {"type": "extended", "search": dict(space.search), "budgets": list(budgets)}
+    return None
+
+
+def _without(space: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    """A space without some keys of its section `search`."""
+    search = {key: value for key, value in space["search"].items() if key not in keys}
+    return {**space, "search": search}
+
+
+def extended_budgets(
+    budgets: tuple[int, ...], then: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[int, ...] | None:
+    """The budgets of a run that goes on with more iterations or a larger full budget.
+
+    Args:
+        budgets: The full budget of each iteration so far.
+        then: The `search` section so far.
+        now: The `search` section asked for.
+
+    Returns:
+        `budgets` with new iterations behind it, `budgets` itself where nothing is added,
+        or `None` if what is asked for is no extension: fewer iterations, or a full budget
+        that is not the old one times a power of the factor.
+    """
+    epochs, iterations = now["max_epochs"], now["hyperband_iterations"]
+    if epochs == then["max_epochs"]:
+        more = iterations - then["hyperband_iterations"]
+        return budgets + (epochs,) * more if more >= 0 else None
+    power = then["max_epochs"]
+    while power < epochs:
+        power *= now["factor"]
+    return budgets + (epochs,) * iterations if power == epochs else None
 
 
 def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

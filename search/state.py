@@ -27,6 +27,7 @@ class TrialState:
         bracket: Integer, the bracket's `s`.
         rung: Integer from 0.
         epochs: Integer, epochs in all that it must have trained when it ends.
+        full_epochs: Integer, the full budget of its iteration.
         parent: String, the trial it continues, or `None`.
         parameters: Integer, weights of its network.
         macs: Integer, multiply-adds of its network for one image.
@@ -45,6 +46,7 @@ class TrialState:
     bracket: int
     rung: int
     epochs: int
+    full_epochs: int
     parent: str | None
     parameters: int
     macs: int
@@ -64,7 +66,8 @@ class RunState:
     """A run as its journal tells it.
 
     Args:
-        header: The first record: space, data, versions.
+        header: The first record: space, data, versions; the space as last extended.
+        budgets: The full budget of each Hyperband iteration.
         trials: Mapping from trial id to its state, in the order they were handed out.
         end_order: Ids of the trials that ended, in the order they did.
         curves: Mapping from lineage to the metrics of each epoch, from the first.
@@ -73,6 +76,7 @@ class RunState:
     """
 
     header: Record = field(default_factory=dict)
+    budgets: tuple[int, ...] = ()
     trials: dict[str, TrialState] = field(default_factory=dict)
     end_order: list[str] = field(default_factory=list)
     curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
@@ -91,6 +95,12 @@ class RunState:
         kind = record["type"]
         if kind == "run":
             self.header = record
+            search = record["space"]["search"]
+            self.budgets = (search["max_epochs"],) * search["hyperband_iterations"]
+        elif kind == "extended":
+            space = self.header["space"]
+            self.header = {**self.header, "space": {**space, "search": record["search"]}}
+            self.budgets = tuple(record["budgets"])
         elif kind == "trial":
             state = _trial_state(record)
             self.trials[state.trial_id] = state
@@ -148,6 +158,7 @@ def trial_record(plan: TrialPlan, parameters: int, macs: int) -> Record:
         "bracket": plan.bracket,
         "rung": plan.rung,
         "epochs": plan.epochs,
+        "full_epochs": plan.full_epochs,
         "parent": plan.parent,
         "parameters": parameters,
         "macs": macs,
@@ -164,6 +175,7 @@ def _trial_state(record: Mapping[str, Any]) -> TrialState:
         record["bracket"],
         record["rung"],
         record["epochs"],
+        record["full_epochs"],
         record["parent"],
         record["parameters"],
         record["macs"],

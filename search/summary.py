@@ -36,7 +36,8 @@ def rows(state: RunState) -> list[Row]:
 
 def value_columns(state: RunState) -> list[str]:
     """The knobs worth a column: those that differ between trials, in the space's order."""
-    flats = [trial.configuration.flat() for trial in state.trials.values()]
+    # By id, not as they were handed out, which depends on timing.
+    flats = [state.trials[name].configuration.flat() for name in sorted(state.trials)]
     names = list(dict.fromkeys(name for flat in flats for name in flat))
     varied = [
         name for name in names if len({str(flat[name]) for flat in flats if name in flat}) > 1
@@ -110,12 +111,11 @@ def to_markdown(state: RunState) -> str:
     ranked = [by_id[trial.trial_id] for trial in state.best_first(maximise=maximise)]
     rest = [row for name, row in sorted(by_id.items()) if row not in ranked]
     table = [*ranked, *rest]
-    columns = (
-        [name for name in table[0] if any(row[name] not in (None, "") for row in table)]
-        if table
-        else []
-    )
-    lines = ["# Summary of the search", "", *findings(state), ""]
+    lines = ["# Summary of the search", "", *findings(state)]
+    if not table:
+        return "\n".join(lines) + "\n"
+    columns = [name for name in table[0] if any(row[name] not in (None, "") for row in table)]
+    lines.append("")
     lines.append("| " + " | ".join(_heading(name) for name in columns) + " |")
     lines.append("|" + "---|" * len(columns))
     lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in table]

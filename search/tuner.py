@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras_tuner as kt
 from keras_tuner.engine.trial import Trial
@@ -31,7 +31,7 @@ from search.oracle import HyperbandOracle
 from search.run import Run
 from search.run_directory import trial_folder
 from search.signals import Signals
-from search.state import COMPLETED, FAILED, trial_record
+from search.state import COMPLETED, FAILED, TrialState, trial_record
 from search.worker import Task
 
 MAX_DEATHS = 3
@@ -139,13 +139,7 @@ class SearchTuner(kt.Tuner):
             watcher.started(plan.trial_id)
 
     def _task(self, plan: TrialPlan) -> Task:
-        assignment = assignment_of(
-            self._run,
-            plan.trial_id,
-            plan.lineage,
-            plan.candidate.configuration.to_dict(),
-            plan.epochs,
-        )
+        assignment = assignment_of(self._run, self._run.state.trials[plan.trial_id])
         return Task(
             "search.trial:train",
             assignment,
@@ -251,30 +245,20 @@ def image_of(run: Run) -> ImageSpec:
 def hyperband_of(run: Run, costs: CostModel) -> Hyperband:
     """The decisions of a run's search."""
     search = run.space.search
-    return Hyperband(
-        int(search["max_epochs"]),
-        int(search["factor"]),
-        int(search["hyperband_iterations"]),
-        SampledCandidates(run.space, costs),
-        run.space.maximise,
-    )
+    budgets = run.state.budgets
+    candidates = SampledCandidates(run.space, costs, budgets)
+    return Hyperband(budgets, int(search["factor"]), candidates, run.space.maximise)
 
 
-def assignment_of(
-    run: Run,
-    trial_id: str,
-    lineage: str,
-    configuration: dict[str, dict[str, Any]],
-    epochs: int,
-) -> Assignment:
+def assignment_of(run: Run, trial: TrialState) -> Assignment:
     """The training that makes up a trial of a run."""
     search = run.space.search
     return Assignment(
-        trial_id,
-        lineage,
-        configuration,
-        epochs,
-        int(search["max_epochs"]),
+        trial.trial_id,
+        trial.lineage,
+        trial.configuration.to_dict(),
+        trial.epochs,
+        trial.full_epochs,
         int(search["seed"]),
         int(run.space.data["batch_size"]),
         int(search["threads"]),

@@ -23,6 +23,11 @@ SMALL_COSTS = CostModel(ImageSpec((8, 8, 3), 10))
 BACKBONE = "backbone: {family: resnet_v1, depth: 8}\n"
 
 
+def sampled(space: Space, costs: CostModel) -> SampledCandidates:
+    budgets = (int(space.search["max_epochs"]),) * 3  # what is not asked for is not drawn
+    return SampledCandidates(space, costs, budgets)
+
+
 def space_of(text: str, **search: Any) -> Space:
     return parse_space(BACKBONE + text).override("search", **search)
 
@@ -31,7 +36,7 @@ def firsts(
     space: Space, costs: CostModel = COSTS, iteration: int = 0
 ) -> dict[int, list[Candidate]]:
     """The first rungs of an iteration by bracket, each as wide as Hyperband asks."""
-    candidates = SampledCandidates(space, costs)
+    candidates = sampled(space, costs)
     plan = brackets(int(space.search["max_epochs"]), int(space.search["factor"]))
     return {
         bracket.number: list(candidates.first(iteration, bracket.number, bracket.rungs[0].places))
@@ -196,7 +201,7 @@ def test_what_is_over_a_limit_never_becomes_a_candidate() -> None:
         f"constraints: {{max_parameters: {limit}}}\n"
         "presets: [none, cbam_keras]\n"
     )
-    candidates = SampledCandidates(tight, COSTS)
+    candidates = sampled(tight, COSTS)
     drawn = list(candidates.first(0, 3, 27)) + list(candidates.replacements(0, 3, 20))
     assert len(drawn) == 47
     assert all(COSTS.cost(c.configuration).parameters <= limit for c in drawn)
@@ -335,8 +340,8 @@ def test_every_bracket_of_a_small_space_draws_what_is_new_first() -> None:
 
 
 def test_a_network_that_comes_again_comes_as_it_was_first_drawn() -> None:
-    """`se` is `channel` that pools the average: their layers begin from other weights, so
-    two trials that share one training must not disagree about which of them it is."""
+    """`se` is `channel` that pools the average: two trials that share one training must not
+    disagree about what to call it."""
     text = (
         "attention: {type: {choice: [channel, se]}, channel_pooling: {choice: [avg, max]}}\n"
         "presets: [se_paper]\nsearch: {max_epochs: 9}\n"
@@ -354,7 +359,7 @@ def test_a_network_that_comes_again_comes_as_it_was_first_drawn() -> None:
 
 
 def test_replacements_are_new(shipped: Space) -> None:
-    candidates = SampledCandidates(shipped, COSTS)
+    candidates = sampled(shipped, COSTS)
     drawn = {candidate.identity for candidate in flat(firsts(shipped))}
     for number in (2, 1, 0):
         spare = candidates.replacements(0, number, 8)
@@ -365,8 +370,8 @@ def test_replacements_are_new(shipped: Space) -> None:
 
 
 def test_more_replacements_begin_with_the_fewer(shipped: Space) -> None:
-    at_once = SampledCandidates(shipped, COSTS).replacements(0, 1, 6)
-    candidates = SampledCandidates(shipped, COSTS)
+    at_once = sampled(shipped, COSTS).replacements(0, 1, 6)
+    candidates = sampled(shipped, COSTS)
     for count in (1, 3, 2, 6):
         assert candidates.replacements(0, 1, count) == at_once[:count]
 
@@ -382,13 +387,14 @@ def test_candidates_do_not_depend_on_when_they_are_asked_for(
     """A search that resumes asks for replacements before it asks for the next iteration."""
     text = f"attention: {{type: se, reduction_ratio: {{int: [2, {1 + ratios}]}}}}\n"
     space = space_of(text, max_epochs=9, hyperband_iterations=2)
-    expected = SampledCandidates(space, COSTS)
+    expected = sampled(space, COSTS)
     for iteration in (0, 1):
         for number in (2, 1, 0):
             expected.first(iteration, number, 9)
-    other = SampledCandidates(space, COSTS)
+    other = sampled(space, COSTS)
     for iteration, number in asked[:cut]:
-        other.replacements(iteration, number, 2)
+        early = list(other.replacements(iteration, number, 2))
+        assert early == expected.replacements(iteration, number, 2)
     for iteration, number in asked:
         assert other.first(iteration, number, 9) == expected.first(iteration, number, 9)
         assert other.replacements(iteration, number, 5) == expected.replacements(
@@ -399,7 +405,7 @@ def test_candidates_do_not_depend_on_when_they_are_asked_for(
 def test_a_used_up_space_replaces_from_other_brackets() -> None:
     """Of eleven networks the last bracket has three: when they fail, there are others."""
     text = "attention: {type: {choice: [none, se]}, reduction_ratio: {int: [2, 11]}}\n"
-    candidates = SampledCandidates(space_of(text, max_epochs=9), COSTS)
+    candidates = sampled(space_of(text, max_epochs=9), COSTS)
     own = {candidate.identity for candidate in candidates.first(0, 0, 3)}
     spare = [candidate.identity for candidate in candidates.replacements(0, 0, 20)]
     assert len(spare) == len(set(spare)) == 8
@@ -422,7 +428,7 @@ def test_a_space_of_which_only_presets_can_be_built_is_searched() -> None:
         max_epochs=3,
         hyperband_iterations=2,
     )
-    hyperband = Hyperband(3, 3, 2, SampledCandidates(space, COSTS))
+    hyperband = Hyperband((3, 3), 3, sampled(space, COSTS))
     outcomes: dict[str, Outcome] = {}
     for _ in range(6):
         outcomes |= {plan.trial_id: Outcome(0.5) for plan in hyperband.trials(outcomes)}
