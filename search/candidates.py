@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class SampledCandidates:
         self._brackets = [brackets(budget, int(space.search["factor"])) for budget in budgets]
         self._first: dict[tuple[int, int], list[Candidate]] = {}
         self._drawn: dict[str, Candidate] = {}
-        self._drawn_by: list[frozenset[str]] = []
+        self._drawn_by: list[dict[str, Candidate]] = []
         self._next_iteration = 0
         self._replacements: dict[tuple[int, int], list[Candidate]] = {}
         self.refused: dict[str, int] = {}
@@ -60,17 +60,18 @@ class SampledCandidates:
     def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
         """Replacements for failed trials of a bracket; see `hyperband.Candidates`."""
         self._draw_iterations(iteration + 1)
+        # What later iterations draw must not matter: they may be added later.
+        known = self._drawn_by[iteration]
         found = self._replacements.setdefault((iteration, bracket), [])
         if len(found) < count:
-            # What later iterations draw must not matter: they may be added later.
-            taken = set(self._drawn_by[iteration])
-            stream = self._stream(taken, "replacement", iteration, bracket)
+            taken = set(known)
+            stream = self._stream(known, taken, "replacement", iteration, bracket)
             found[:] = itertools.islice(stream, count)
         if len(found) < count:
             # Nothing is new any more: configurations of other brackets, as in `first`.
             taken = {candidate.identity for candidate in self._first[iteration, bracket]}
             taken |= {candidate.identity for candidate in found}
-            stream = self._stream(taken, "other replacement", iteration, bracket)
+            stream = self._stream(known, taken, "other replacement", iteration, bracket)
             found += itertools.islice(stream, count - len(found))
         return found[:count]
 
@@ -91,7 +92,7 @@ class SampledCandidates:
     def _draw_iteration(self, iteration: int) -> None:
         for bracket in self._brackets[iteration]:
             self._first[iteration, bracket.number] = self._draw_bracket(iteration, bracket)
-        self._drawn_by.append(frozenset(self._drawn))
+        self._drawn_by.append(dict(self._drawn))
         if not self._drawn:
             raise SpaceError(self._nothing_feasible())
 
@@ -100,7 +101,8 @@ class SampledCandidates:
         # Presets come first; those that a small bracket has no place for, in the next one.
         chosen = self._presets[self._presets_placed :][:places]
         self._presets_placed += len(chosen)
-        stream = self._stream(set(self._drawn), "first", iteration, bracket.number)
+        taken = set(self._drawn)
+        stream = self._stream(self._drawn, taken, "first", iteration, bracket.number)
         fresh = list(itertools.islice(stream, places - len(chosen)))
         self._drawn |= {candidate.identity: candidate for candidate in fresh}
         chosen += fresh
@@ -108,14 +110,16 @@ class SampledCandidates:
             # The space is used up: configurations of other brackets come again. What they
             # have trained is not trained again, but this bracket compares them later.
             own = {candidate.identity for candidate in chosen}
-            stream = self._stream(own, "again", iteration, bracket.number)
+            stream = self._stream(self._drawn, own, "again", iteration, bracket.number)
             chosen += itertools.islice(stream, places - len(chosen))
         return chosen
 
-    def _stream(self, taken: set[str], *purpose: object) -> Iterator[Candidate]:
+    def _stream(
+        self, known: Mapping[str, Candidate], taken: set[str], *purpose: object
+    ) -> Iterator[Candidate]:
         """Yields feasible configurations whose network is not in `taken`, and adds them.
 
-        A network that was drawn before comes as it was drawn then, under the same name.
+        A network that is `known` comes as it was drawn first, under the same name.
         """
         entropy = [int(self._space.search["seed"]), *map(_number, purpose)]
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
@@ -129,7 +133,7 @@ class SampledCandidates:
                 continue
             taken.add(identity)
             misses = 0
-            yield self._drawn.get(identity) or _candidate(configuration, identity)
+            yield known.get(identity) or _candidate(configuration, identity)
 
     def _draws(self, random: np.random.Generator) -> Iterator[Configuration]:
         if self._every is not None:

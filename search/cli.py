@@ -23,14 +23,15 @@ EPILOG = """\
 commands on a run directory:
   cbam-search export RUN     export the best model of a run, finished or not
   cbam-search summary RUN    print every trial of a run (--format table, csv, json, markdown)
+  cbam-search verify RUN     check a run against itself (--repair rebuilds views)
 
 The same command resumes a search that was stopped, by whatever. Exit codes:
   0 done                          6 another process drives the run directory
   2 wrong command line            7 the machine refused a write
   3 wrong space                   8 no trial finished
   4 unusable data                 9 the exported model is not the trained one
-  5 run directory of another      130, 143 stopped by Ctrl-C, by SIGTERM
-    search or program
+  5 run directory of another     10 something in a run is not as its journal says
+    search or program           129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM
 """
 
 
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _export(_export_parser().parse_args(arguments[1:]))
         if arguments[:1] == ["summary"]:
             return _summary(_summary_parser().parse_args(arguments[1:]))
+        if arguments[:1] == ["verify"]:
+            return _verify(_verify_parser().parse_args(arguments[1:]))
         return _search(_search_parser().parse_args(arguments))
     except CbamSearchError as error:
         if os.environ.get("CBAM_SEARCH_DEBUG"):
@@ -94,6 +97,13 @@ def _search_parser() -> argparse.ArgumentParser:
         "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
     )
     parser.add_argument(
+        "--keep",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="best trainings whose checkpoint stays when the search is over (1)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="delete the run of that name and start anew"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -119,6 +129,17 @@ def _summary_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--format", choices=("table", "csv", "json", "markdown"), default="table", help="(table)"
     )
+    return parser
+
+
+def _verify_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="cbam-search verify",
+        description="Checks journal, decisions, data, checkpoints, KerasTuner's views and the "
+        "exported model of a run, and lists what is wrong.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("--repair", action="store_true", help="rebuild wrong or missing views")
     return parser
 
 
@@ -175,7 +196,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
     workers = options.workers or default_workers(int(run.space.search["threads"]))
     console.print(_opening(run, workers), highlight=False)
     with LocalExecutor(workers, run.path / "workers.log") as executor:
-        tuner = SearchTuner(run, executor, signals)
+        tuner = SearchTuner(run, executor, signals, options.keep)
         try:
             with Progress(run, tuner.hyperband, workers, console) as progress:
                 tuner.search(progress)
@@ -252,6 +273,35 @@ def _summary(options: argparse.Namespace) -> int:
         print(to_markdown(state), end="")
     else:
         print_table(_console(options), state)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from search.keras_in_driver import import_keras_without_tensorflow
+
+    import_keras_without_tensorflow()
+    from search.errors import VerificationError
+    from search.executors.local import LocalExecutor
+    from search.run import open_run, read_run, space_of
+    from search.signals import Signals
+    from search.tuner import SearchTuner
+    from search.verify import verify
+
+    space = space_of(read_run(options.run), options.run)
+    signals = Signals()
+    with (
+        open_run(space, options.run) as run,
+        LocalExecutor(1, run.path / "workers.log") as executor,
+    ):
+        tuner = SearchTuner(run, executor, signals)
+        if options.repair:
+            tuner.save()
+        findings = verify(run, tuner, executor)
+    if findings.wrong:
+        lines = "\n".join(f"  {line}" for line in findings.wrong)
+        raise VerificationError(f"{options.run} is not as its journal says:\n{lines}")
+    checked = ", ".join(f"{count} {kind}" for kind, count in findings.checked.items())
+    print(f"{options.run} is as its journal says: {checked}.")
     return 0
 
 

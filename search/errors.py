@@ -68,6 +68,12 @@ class ExportError(CbamSearchError):
     exit_code = 9
 
 
+class VerificationError(CbamSearchError):
+    """A run directory in which something is not as its journal says."""
+
+    exit_code = 10
+
+
 def did_you_mean(received: object, known: Iterable[str]) -> str:
     """Returns `" Did you mean 'x'?"` for the nearest known name, or an empty string."""
     nearest = difflib.get_close_matches(str(received), list(known), n=1, cutoff=0.55)

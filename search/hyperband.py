@@ -210,6 +210,31 @@ class Hyperband:
                     before = rung.epochs
         return total
 
+    def remaining_epochs(self, outcomes: Mapping[str, Outcome], trained: Mapping[str, int]) -> int:
+        """Epochs that are left to train, as far as can be told.
+
+        Args:
+            outcomes: How trials ended.
+            trained: Mapping from lineage to the epochs it has been trained.
+        """
+        plans = self.trials(outcomes)
+        reach = dict(trained)
+        left = 0
+        for plan in plans:
+            if plan.trial_id not in outcomes:
+                left += max(0, plan.epochs - reach.get(plan.lineage, 0))
+                reach[plan.lineage] = max(plan.epochs, reach.get(plan.lineage, 0))
+        standing = Counter((plan.iteration, plan.bracket, plan.rung) for plan in plans)
+        for iteration, budget in enumerate(self.budgets):
+            for bracket in brackets(budget, self.factor):
+                before = standing[iteration, bracket.number, 0]
+                for index, rung in enumerate(bracket.rungs[1:], 1):
+                    will_stand = min(rung.places, before)
+                    to_come = will_stand - standing[iteration, bracket.number, index]
+                    left += max(0, to_come) * (rung.epochs - bracket.rungs[index - 1].epochs)
+                    before = will_stand
+        return left
+
     def needed(self, outcomes: Mapping[str, Outcome]) -> set[str]:
         """The lineages whose training may still go on; the state of others can be dropped.
 

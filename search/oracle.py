@@ -126,6 +126,7 @@ class HyperbandOracle(kt.Oracle):
 
     def restore(self) -> None:
         """Rebuilds KerasTuner's trials from the run's state."""
+        self.trials, self.start_order = {}, []
         plans = {plan.trial_id: plan for plan in self.plans()}
         for trial_id, state in self._state.trials.items():
             trial = Trial(self._values(plans[trial_id]), trial_id=trial_id, status=RUNNING)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.hyperband import Hyperband, brackets
+from search.retention import bytes_kept
 from search.run import Run
 from search.state import FAILED, TrialState
 from search.summary import described, shown
@@ -37,7 +38,7 @@ class Progress:
             for budget in dict.fromkeys(hyperband.budgets)
             for bracket in brackets(budget, hyperband.factor)
         ]
-        self._total = hyperband.total_epochs()
+        self._hyperband = hyperband
         self._started = time.monotonic()
         self._epochs_before = self._epochs_done()
         self._running: dict[str, int] = {}
@@ -98,11 +99,12 @@ class Progress:
 
     def _panel(self) -> Group:
         state = self._run.state
-        done = min(self._epochs_done(), self._total)
+        done = self._epochs_done()
+        total = done + self._epochs_left()
         head = Table.grid(padding=(0, 2))
         head.add_row(
-            ProgressBar(total=max(1, self._total), completed=done, width=36),
-            Text(f"{done}/{self._total} epochs"),
+            ProgressBar(total=max(1, total), completed=done, width=36),
+            Text(f"{done}/{total} epochs"),
             Text(f"{_clock(time.monotonic() - self._started)} elapsed"),
             Text(f"about {self._left()} left", style="bold"),
             Text(f"{self._workers} workers", style="dim"),
@@ -133,10 +135,11 @@ class Progress:
                 )
             )
         failed = f", {counts[FAILED]} failed" if counts[FAILED] else ""
+        kept = bytes_kept(self._run) / 1e6
         parts.append(
             Text(
-                f"{sum(trial.ended for trial in state.trials.values())} trials done{failed}. "
-                "Ctrl-C stops; the same command goes on.",
+                f"{sum(trial.ended for trial in state.trials.values())} trials done{failed}, "
+                f"{kept:.0f} MB of checkpoints. Ctrl-C stops; the same command goes on.",
                 style="dim",
             )
         )
@@ -169,13 +172,18 @@ class Progress:
     def _epochs_done(self) -> int:
         return sum(len(curve) for curve in self._run.state.curves.values())
 
+    def _epochs_left(self) -> int:
+        state = self._run.state
+        trained = {lineage: len(curve) for lineage, curve in state.curves.items()}
+        return self._hyperband.remaining_epochs(state.outcomes(), trained)
+
     def _left(self) -> str:
         done = self._epochs_done()
         trained = done - self._epochs_before
         if trained < 1:
             return "?"
         pace = (time.monotonic() - self._started) / trained
-        return _clock(max(0, self._total - done) * pace)
+        return _clock(self._epochs_left() * pace)
 
 
 def _clock(seconds: float) -> str:

@@ -28,6 +28,7 @@ from search.errors import SearchFailedError, StorageError
 from search.executors.local import LocalExecutor
 from search.hyperband import Hyperband, TrialPlan
 from search.oracle import HyperbandOracle
+from search.retention import discard_unneeded
 from search.run import Run
 from search.run_directory import trial_folder
 from search.signals import Signals
@@ -56,10 +57,11 @@ class SearchTuner(kt.Tuner):
     Args:
         run: The open `Run`.
         executor: Where trials run.
+        keep: Integer, how many of the best lineages keep their checkpoint in any case.
         signals: Looked at between events; a signal ends the search with all kept.
     """
 
-    def __init__(self, run: Run, executor: LocalExecutor, signals: Signals) -> None:
+    def __init__(self, run: Run, executor: LocalExecutor, signals: Signals, keep: int = 1) -> None:
         space = run.space
         image = image_of(run)
         batch_size = int(space.data["batch_size"])
@@ -75,6 +77,7 @@ class SearchTuner(kt.Tuner):
         )
         self._costs = CostModel(image)
         self._run, self._executor, self._signals = run, executor, signals
+        self._keep = keep
         self.hyperband = hyperband_of(run, self._costs)
         oracle = HyperbandOracle(space, self.hyperband, run.state, hypermodel)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it reloads
@@ -84,8 +87,7 @@ class SearchTuner(kt.Tuner):
                 directory=str(run.path.parent),
                 project_name=run.path.name,
             )
-        if not oracle.trials:
-            self.reload()
+        self.reload()
 
     # ---- kt.Tuner ---------------------------------------------------------------------
 
@@ -93,12 +95,12 @@ class SearchTuner(kt.Tuner):
         """Nothing: the oracle declares the knobs, and building models is the workers' work."""
 
     def reload(self) -> None:
-        """Rebuilds the oracle's trials and KerasTuner's views from the journal."""
+        """Rebuilds the oracle's trials from the journal, which is all that counts."""
         self.oracle.restore()
-        self.oracle.write_views(self._run.path, *self.oracle.trials.values())
 
     def save(self) -> None:
-        self.oracle.write_views(self._run.path)
+        """Writes KerasTuner's views of all trials that are not as the journal says."""
+        self.oracle.write_views(self._run.path, *self.oracle.trials.values())
 
     def search(self, watcher: Watcher) -> None:
         """Runs the search to its end, from wherever it stands.
@@ -111,6 +113,7 @@ class SearchTuner(kt.Tuner):
             SearchFailedError: If no trial finished.
             StorageError: If the machine refused a write.
         """
+        self.save()
         while True:
             self._hand_out(watcher)
             if not self._executor.running():
@@ -223,6 +226,7 @@ class SearchTuner(kt.Tuner):
         trial: Trial = self.oracle.trials[trial_id]
         self.oracle.end_trial(trial)
         self.oracle.write_views(self._run.path, trial)
+        discard_unneeded(self._run, self.hyperband, self._keep)
 
     def _why_nothing_finished(self) -> str:
         failed = [trial for trial in self._run.state.trials.values() if trial.reason]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -379,14 +380,24 @@ def test_more_replacements_begin_with_the_fewer(shipped: Space) -> None:
 @given(
     asked=st.permutations([(0, 2), (0, 1), (0, 0), (1, 2), (1, 1), (1, 0)]), cut=st.integers(0, 6)
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
+@pytest.mark.parametrize("enumerable", [4096, 0])
 @pytest.mark.parametrize("ratios", [8, 20])
 def test_candidates_do_not_depend_on_when_they_are_asked_for(
-    ratios: int, asked: list[tuple[int, int]], cut: int
+    ratios: int, enumerable: int, asked: list[tuple[int, int]], cut: int
 ) -> None:
     """A search that resumes asks for replacements before it asks for the next iteration."""
-    text = f"attention: {{type: se, reduction_ratio: {{int: [2, {1 + ratios}]}}}}\n"
+    text = "attention: {type: {choice: [se, channel]}, channel_pooling: avg, "
+    text += f"reduction_ratio: {{int: [2, {1 + ratios}]}}}}\n"
     space = space_of(text, max_epochs=9, hyperband_iterations=2)
+    with (
+        patch("search.candidates.ENUMERABLE", enumerable),
+        patch("search.candidates.MAX_MISSES", 30),
+    ):
+        compare_orders(space, asked, cut)
+
+
+def compare_orders(space: Space, asked: list[tuple[int, int]], cut: int) -> None:
     expected = sampled(space, COSTS)
     for iteration in (0, 1):
         for number in (2, 1, 0):

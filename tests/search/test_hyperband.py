@@ -55,27 +55,30 @@ class Endless:
 class Few:
     """A space of `size` configurations: each once, then all again, every bracket on its own."""
 
-    def __init__(self, size: int, hyperband: tuple[int, int], iterations: int = 1) -> None:
+    def __init__(self, size: int, budgets: tuple[int, ...], factor: int) -> None:
         names = [f"c{number}" for number in range(size)]
         fresh = list(names)
+        self._names = names
+        self._fresh: list[list[str]] = []  # after each iteration
         self._first: dict[tuple[int, int], list[str]] = {}
-        for iteration in range(iterations):
-            for number, rungs in enumerate(as_table(*hyperband)):
-                s = len(as_table(*hyperband)) - 1 - number
+        for iteration, budget in enumerate(budgets):
+            table = as_table(budget, factor)
+            for number, rungs in enumerate(table):
+                s = len(table) - 1 - number
                 places = rungs[0][0]
                 own, fresh = fresh[:places], fresh[places:]
-                others = [name for name in names if name not in own]
+                others = [name for name in names if name not in own and name not in fresh]
                 random.Random(f"{iteration}/{s}").shuffle(others)
                 self._first[iteration, s] = own + others[: places - len(own)]
-        self._fresh, self._names = fresh, names
+            self._fresh.append(fresh)
 
     def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
         return [candidate(name) for name in self._first[iteration, bracket][:places]]
 
     def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
-        own = self._first[iteration, bracket]
-        again = [name for name in self._names if name not in own and name not in self._fresh]
-        return [candidate(name) for name in (self._fresh + again)[:count]]
+        own, fresh = self._first[iteration, bracket], self._fresh[iteration]
+        again = [name for name in self._names if name not in own and name not in fresh]
+        return [candidate(name) for name in (fresh + again)[:count]]
 
 
 Score = Callable[[str, int], float | None]
@@ -234,7 +237,7 @@ def test_the_trials_do_not_depend_on_workers_or_on_who_finishes_first(
     size: int | None,
     crews: list[tuple[int, int]],
 ) -> None:
-    candidates = Endless() if size is None else Few(size, budget, iterations)
+    candidates = Endless() if size is None else Few(size, (budget[0],) * iterations, budget[1])
     hyperband = Hyperband((budget[0],) * iterations, budget[1], candidates, maximise)
     score = scores(seed, failing, levels)
     alone = Simulation(hyperband, score)
@@ -253,7 +256,7 @@ def test_a_rung_holds_the_best_of_the_rung_before(
     levels: int, maximise: bool, budget: tuple[int, int], seed: int, failing: float
 ) -> None:
     """Exactly the top k; where some of these fail, as many of the next best."""
-    hyperband = Hyperband((budget[0],) * 1, budget[1], Endless(), maximise)
+    hyperband = Hyperband((budget[0],), budget[1], Endless(), maximise)
     simulation = Simulation(hyperband, scores(seed, failing, levels))
     simulation.run()
     table = as_table(*budget)
@@ -323,14 +326,14 @@ def test_a_search_without_failures_costs_its_budget(
 
 
 def test_the_budget_of_81_by_3_is_1581_epochs() -> None:
-    assert Hyperband((81,) * 1, 3, Endless()).total_epochs() == 1581
+    assert Hyperband((81,), 3, Endless()).total_epochs() == 1581
     assert Hyperband((81,) * 2, 3, Endless()).total_epochs() == 2 * 1581
 
 
 def test_a_trial_is_promoted_before_its_rung_has_ended() -> None:
     """Nine trials, three promoted: one that beats all but two of those known is certain
     once fewer than three others may still beat it."""
-    hyperband = Hyperband((9,) * 1, 3, Endless())
+    hyperband = Hyperband((9,), 3, Endless())
     outcomes = {f"{place:04d}": Outcome(1.0 - place / 10) for place in range(6)}
 
     def promoted() -> list[str]:
@@ -347,7 +350,7 @@ def test_a_trial_is_promoted_before_its_rung_has_ended() -> None:
 
 @pytest.mark.parametrize("maximise", [True, False])
 def test_equal_scores_go_to_the_earlier_trial(maximise: bool) -> None:
-    hyperband = Hyperband((9,) * 1, 3, Endless(), maximise)
+    hyperband = Hyperband((9,), 3, Endless(), maximise)
     simulation = Simulation(hyperband, lambda identity, epochs: 0.5)
     found = [plan.trial_id for plan in simulation.run().values() if plan.bracket == 2]
     assert found[9:] == ["0000-1", "0001-1", "0002-1", "0000-2"]
@@ -371,14 +374,14 @@ def test_equal_scores_go_to_the_earlier_trial_past_ten_thousand_places() -> None
 
 def test_the_direction_decides_who_is_promoted() -> None:
     for maximise, best in ((True, "0008"), (False, "0000")):
-        hyperband = Hyperband((9,) * 1, 3, Endless(), maximise)
+        hyperband = Hyperband((9,), 3, Endless(), maximise)
         outcomes = {f"{place:04d}": Outcome(float(place)) for place in range(9)}
         promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
         assert promoted[0].parent == best
 
 
 def test_brackets_do_not_wait_for_each_other() -> None:
-    waiting = Hyperband((9,) * 1, 3, Endless()).trials({})
+    waiting = Hyperband((9,), 3, Endless()).trials({})
     assert Counter(plan.bracket for plan in waiting) == {2: 9, 1: 5, 0: 3}
 
 
@@ -393,7 +396,7 @@ def test_a_first_rung_is_filled_up_where_trials_fail(
     def score(identity: str, epochs: int) -> float | None:
         return scores(seed, failing)(identity, 0)
 
-    simulation = Simulation(Hyperband((budget[0],) * 1, budget[1], Endless()), score)
+    simulation = Simulation(Hyperband((budget[0],), budget[1], Endless()), score)
     simulation.run()
     table = as_table(*budget)
     for (_, number), rungs in simulation.rungs().items():
@@ -419,7 +422,7 @@ def test_failures_never_starve_a_bracket(failures: int) -> None:
     """KerasTuner's bracket of 27 trains no model to its full budget after one failure."""
     bad = {f"0/3/{place}" for place in range(failures)}
     simulation = Simulation(
-        Hyperband((27,) * 1, 3, Endless()),
+        Hyperband((27,), 3, Endless()),
         lambda identity, epochs: None if identity in bad else 0.5,
         workers=4,
     )
@@ -433,7 +436,7 @@ def test_a_failure_at_the_full_budget_is_replaced_by_the_next_best() -> None:
     def score(identity: str, epochs: int) -> float | None:
         return None if identity == "0/2/0" and epochs == 9 else 1 - int(identity[-1]) / 10
 
-    simulation = Simulation(Hyperband((9,) * 1, 3, Endless()), score)
+    simulation = Simulation(Hyperband((9,), 3, Endless()), score)
     trials = simulation.run()
     last = [plan.trial_id for plan in trials.values() if (plan.bracket, plan.rung) == (2, 2)]
     assert last == ["0000-2", "0001-2"]
@@ -449,7 +452,9 @@ def test_every_bracket_ends_at_the_full_budget_if_any_configuration_can(
     bad = min(bad, size - 1, 7)
     failing = set(random.Random(seed).sample([f"c{number}" for number in range(size)], bad))
     simulation = Simulation(
-        Hyperband((budget[0],) * iterations, budget[1], Few(size, budget, iterations)),
+        Hyperband(
+            (budget[0],) * iterations, budget[1], Few(size, (budget[0],) * iterations, budget[1])
+        ),
         lambda identity, epochs: None if identity in failing else scores(seed)(identity, epochs),
         workers=2,
     )
@@ -462,8 +467,8 @@ def test_every_bracket_ends_at_the_full_budget_if_any_configuration_can(
 
 @pytest.mark.parametrize("size", [None, 1, 12])
 def test_a_search_in_which_everything_fails_ends(size: int | None) -> None:
-    candidates = Endless() if size is None else Few(size, (27, 3))
-    simulation = Simulation(Hyperband((27,) * 1, 3, candidates), lambda identity, epochs: None)
+    candidates = Endless() if size is None else Few(size, (27,), 3)
+    simulation = Simulation(Hyperband((27,), 3, candidates), lambda identity, epochs: None)
     trials = simulation.run()
     assert len(trials) == len(simulation.outcomes)
     assert {plan.rung for plan in trials.values()} == {0}
@@ -472,7 +477,7 @@ def test_a_search_in_which_everything_fails_ends(size: int | None) -> None:
 
 
 def test_a_search_without_candidates_is_empty() -> None:
-    assert Hyperband((27,) * 1, 3, Few(0, (27, 3))).trials({}) == []
+    assert Hyperband((27,), 3, Few(0, (27,), 3)).trials({}) == []
 
 
 # ---- small spaces -----------------------------------------------------------------------
@@ -481,7 +486,7 @@ def test_a_search_without_candidates_is_empty() -> None:
 @pytest.mark.parametrize("size", [1, 2, 5, 12])
 def test_a_small_space_still_reaches_the_full_budget(size: int) -> None:
     """KerasTuner's Hyperband stops after one epoch of each of 12 configurations."""
-    hyperband = Hyperband((81,) * 1, 3, Few(size, (81, 3)))
+    hyperband = Hyperband((81,), 3, Few(size, (81,), 3))
     simulation = Simulation(hyperband, scores(7), workers=3)
     trials = simulation.run()
     table = as_table(81, 3)
@@ -497,7 +502,7 @@ def test_a_small_space_still_reaches_the_full_budget(size: int) -> None:
 
 
 def test_a_configuration_that_comes_again_continues_its_training() -> None:
-    trials = Simulation(Hyperband((9,) * 2, 3, Few(4, (9, 3), 2)), scores(3), workers=2).run()
+    trials = Simulation(Hyperband((9,) * 2, 3, Few(4, (9, 9), 3)), scores(3), workers=2).run()
     lineages: dict[str, set[str]] = defaultdict(set)
     for plan in trials.values():
         lineages[plan.candidate.identity].add(plan.lineage)
@@ -506,7 +511,7 @@ def test_a_configuration_that_comes_again_continues_its_training() -> None:
 
 def test_lineages_do_not_depend_on_which_bracket_fails_first() -> None:
     """Two brackets replace a failed trial by the same configuration, one after the other."""
-    hyperband = Hyperband((9,) * 1, 3, Few(18, (9, 3)))
+    hyperband = Hyperband((9,), 3, Few(18, (9,), 3))
     assert hyperband.candidates.replacements(0, 1, 1) == hyperband.candidates.replacements(0, 2, 1)
     first = {f"{place:04d}": Outcome(0.5) for place in range(9)}
     second = {f"{place:04d}": Outcome(0.5) for place in range(9, 14)}
@@ -529,7 +534,7 @@ def test_the_ids_of_a_small_search_are_these() -> None:
     def score(identity: str, epochs: int) -> float | None:
         return None if identity == "0/2/4" else int(identity[-1]) / 10 + epochs / 100
 
-    trials = Simulation(Hyperband((9,) * 1, 3, Endless()), score, workers=3).run()
+    trials = Simulation(Hyperband((9,), 3, Endless()), score, workers=3).run()
     assert [plan.trial_id for plan in trials.values()] == [
         *(f"{place:04d}" for place in range(9)),
         "0004b",
@@ -547,7 +552,100 @@ def test_the_ids_of_a_small_search_are_these() -> None:
 
 
 def test_a_second_iteration_does_not_change_the_first() -> None:
-    once = Simulation(Hyperband((9,) * 1, 3, Endless()), scores(5, 0.2)).run()
+    once = Simulation(Hyperband((9,), 3, Endless()), scores(5, 0.2)).run()
     twice = Simulation(Hyperband((9,) * 2, 3, Endless()), scores(5, 0.2)).run()
     assert {name: plan for name, plan in twice.items() if plan.iteration == 0} == once
     assert {plan.iteration for plan in twice.values()} == {0, 1}
+
+
+# ---- a search that is extended ----------------------------------------------------------
+
+
+@given(
+    st.lists(st.sampled_from([3, 9, 27]), min_size=2, max_size=3),
+    st.integers(1, 40),
+    st.integers(0, 10**6),
+    st.sampled_from([0.0, 0.2, 0.5]),
+)
+@settings(max_examples=40, deadline=None)
+def test_an_extension_changes_nothing_that_was_decided(
+    budgets: list[int], size: int, seed: int, failing: float
+) -> None:
+    """Ended trials keep their plan, lineage included: it names a checkpoint on the disk."""
+    whole = tuple(sorted(budgets))
+    before = Simulation(Hyperband(whole[:-1], 3, Few(size, whole[:-1], 3)), scores(seed, failing))
+    decided = before.run()
+    extended = Simulation(Hyperband(whole, 3, Few(size, whole, 3)), before.score, workers=3)
+    extended.outcomes.update(before.outcomes)
+    trials = extended.run()
+    assert decided.items() <= trials.items()
+    assert {plan.iteration for plan in trials.values()} == set(range(len(whole)))
+    at_once = Simulation(Hyperband(whole, 3, Few(size, whole, 3)), before.score, workers=5)
+    assert at_once.run() == trials
+
+
+def test_a_training_on_another_schedule_is_another_training() -> None:
+    """A cosine that is stretched over 9 epochs is not the first third of one over 27."""
+
+    class Two(Few):
+        def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
+            found = super().first(iteration, bracket, places)
+            return [
+                Candidate(c.configuration, c.identity, None, c.identity == "c1") for c in found
+            ]
+
+    hyperband = Hyperband((9, 9, 27), 3, Two(2, (9, 9, 27), 3))
+    lineages: dict[tuple[str, int], set[str]] = defaultdict(set)
+    for plan in Simulation(hyperband, scores(1)).run().values():
+        lineages[plan.candidate.identity, plan.full_epochs].add(plan.lineage)
+    assert lineages["c0", 9] == {"0000"} and lineages["c1", 9] == {"0001"}
+    assert lineages["c1", 27] == {"0001"}, "a constant learning rate goes on"
+    assert lineages["c0", 27].isdisjoint({"0000", "0001"}) and len(lineages["c0", 27]) == 1
+
+
+# ---- checkpoints that may go ------------------------------------------------------------
+
+
+@given(budgets, st.integers(0, 10**6), st.sampled_from([0.0, 0.2]), st.integers(1, 4))
+@settings(max_examples=15, deadline=None)
+def test_what_is_no_longer_needed_never_goes_on(
+    budget: tuple[int, int], seed: int, failing: float, workers: int
+) -> None:
+    dropped: set[str] = set()
+
+    @dataclass
+    class Watched(Simulation):
+        def run(self, limit: int = 100_000) -> dict[str, TrialPlan]:
+            real = self.score
+
+            def score(identity: str, epochs: int) -> float | None:
+                known = self.hyperband.trials(self.outcomes)
+                needed = self.hyperband.needed(self.outcomes)
+                waiting = {plan.lineage for plan in known if plan.trial_id not in self.outcomes}
+                assert waiting <= needed
+                assert not dropped & needed, "a checkpoint that was deleted is needed"
+                dropped.update({plan.lineage for plan in known} - needed)
+                return real(identity, epochs)
+
+            self.score = score
+            return super().run(limit)
+
+    hyperband = Hyperband((budget[0],) * 2, budget[1], Endless())
+    search = Watched(hyperband, scores(seed, failing), workers)
+    search.run()
+    assert hyperband.needed(search.outcomes) == set()
+
+
+def test_losers_are_dropped_as_soon_as_they_have_lost() -> None:
+    """Nine trials of one epoch: when three of them have ended their three epochs, the other
+    six are out."""
+    hyperband = Hyperband((9,), 3, Endless())
+    outcomes = {f"{place:04d}": Outcome(1.0 - place / 10) for place in range(9)}
+    others = {f"{place:04d}" for place in range(9, 17)}
+    assert hyperband.needed(outcomes) == set(outcomes) | others  # a promoted one may yet fail
+    outcomes |= {"0000-1": Outcome(0.5), "0001-1": Outcome(0.6)}
+    assert {"0003", "0008"} <= hyperband.needed(outcomes)
+    outcomes["0002-1"] = Outcome(0.7)
+    assert hyperband.needed(outcomes) == {"0000", "0001", "0002"} | others
+    outcomes["0002-2"] = Outcome(0.7)
+    assert hyperband.needed(outcomes) == others

@@ -20,13 +20,16 @@ from tests.search.command import (
     wait_for_epochs,
 )
 
+KEEP = ("--keep", 100)
+"""All checkpoints, so that all of them can be compared."""
+
 
 def search_with_kills(
     directory: Path, kills: list[int], *arguments: object, pause: float = 0.0
 ) -> Path:
     """Runs a search, killing all of it whenever the journal reaches a number of epochs."""
     path = directory / "run"
-    common = [*arguments, "--directory", directory, "--name", "run", "--verbose"]
+    common = [*arguments, *KEEP, "--directory", directory, "--name", "run", "--verbose"]
     for epochs in kills:
         process = start(*common, log=directory / "log.txt")
         assert wait_for_epochs(process, path, epochs), (directory / "log.txt").read_text()
@@ -46,7 +49,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def untouched(space: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     directory = tmp_path_factory.mktemp("untouched")
-    run("--space", space, "--directory", directory, "--name", "run", "--workers", 2)
+    run("--space", space, *KEEP, "--directory", directory, "--name", "run", "--workers", 2)
     return results(directory / "run")
 
 
@@ -77,7 +80,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(
     space: Path, untouched: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "run"
-    common = ["--space", space, "--directory", tmp_path, "--name", "run", "--workers", 2]
+    common = ["--space", space, *KEEP, "--directory", tmp_path, "--name", "run", "--workers", 2]
     log = tmp_path / "log.txt"
     process = start(*common, log=log)
     assert wait_for_epochs(process, path, 2)
@@ -122,7 +125,7 @@ def test_killed_workers_are_replaced(
     space: Path, untouched: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "run"
-    common = ["--space", space, "--directory", tmp_path, "--name", "run", "--workers", 2]
+    common = ["--space", space, *KEEP, "--directory", tmp_path, "--name", "run", "--workers", 2]
     process = start(*common, log=tmp_path / "log.txt")
     assert wait_for_epochs(process, path, 1)
     killed = 0
