@@ -387,8 +387,8 @@ def test_candidates_do_not_depend_on_when_they_are_asked_for(
     ratios: int, enumerable: int, asked: list[tuple[int, int]], cut: int
 ) -> None:
     """A search that resumes asks for replacements before it asks for the next iteration."""
-    text = "attention: {type: {choice: [se, channel]}, channel_pooling: avg, "
-    text += f"reduction_ratio: {{int: [2, {1 + ratios}]}}}}\n"
+    text = "attention: {type: {choice: [se, channel]}, placement: {choice: [pre, post]}, "
+    text += f"channel_pooling: avg, reduction_ratio: {{int: [2, {1 + ratios}]}}}}\n"
     space = space_of(text, max_epochs=9, hyperband_iterations=2)
     with (
         patch("search.candidates.ENUMERABLE", enumerable),
