@@ -17,8 +17,9 @@ from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
 from hypermodels.knobs import FloatRange
 from hypermodels.network import ImageSpec
+from search.brackets import Bracket, brackets
 from search.errors import SpaceError
-from search.hyperband import Bracket, Candidate, brackets
+from search.hyperband import Candidate
 from search.space import Space, depends_on_tuning
 
 ENUMERABLE = 4096

@@ -156,7 +156,7 @@ def _search(options: argparse.Namespace) -> int:
     import_keras_without_tensorflow()
     from search.run import open_run
     from search.signals import Interrupted, Signals
-    from search.space import load_space
+    from search.space_loading import load_space
 
     space = load_space(options.space)
     space = space.override("data", name=options.data, limit=options.limit)

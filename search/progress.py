@@ -11,7 +11,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.hyperband import Hyperband, brackets
+from search.brackets import brackets
+from search.hyperband import Hyperband
 from search.retention import bytes_kept
 from search.run import Run
 from search.state import FAILED, TrialState

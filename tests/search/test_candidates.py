@@ -14,10 +14,12 @@ from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
 from hypermodels.knobs import Choice, FloatRange, IntRange
 from hypermodels.network import ImageSpec
+from search.brackets import brackets
 from search.candidates import SampledCandidates, check_feasible
 from search.errors import SpaceError
-from search.hyperband import Candidate, Hyperband, Outcome, brackets
-from search.space import Space, load_space, parse_space
+from search.hyperband import Candidate, Hyperband, Outcome
+from search.space import Space
+from search.space_loading import load_space, parse_space
 
 COSTS = CostModel(ImageSpec((32, 32, 3), 10))
 SMALL_COSTS = CostModel(ImageSpec((8, 8, 3), 10))

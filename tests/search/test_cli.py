@@ -303,7 +303,7 @@ def test_driver_never_loads_tensorflow(space: Path, tmp_path: Path) -> None:
 
 
 def test_shipped_spaces_are_named_in_help() -> None:
-    from search.space import shipped_spaces
+    from search.space_loading import shipped_spaces
 
     text = run("--help").stdout
     assert all(name in text for name in shipped_spaces())

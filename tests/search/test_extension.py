@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from search.run import extended_budgets
+from search.resume_guard import extended_budgets
 from tests.search.command import SMALL_SPACE, epochs_in, run
 
 CONSTANT_SPACE = """\
@@ -36,9 +36,7 @@ def rows(path: Path) -> list[dict[str, Any]]:
         (3, 1, None),  # less
     ],
 )
-def test_extended_budgets(
-    epochs: int, iterations: int, expected: tuple[int, ...] | None
-) -> None:
+def test_extended_budgets(epochs: int, iterations: int, expected: tuple[int, ...] | None) -> None:
     then = {"max_epochs": 9, "hyperband_iterations": 1, "factor": 3}
     now = {"max_epochs": epochs, "hyperband_iterations": iterations, "factor": 3}
     assert extended_budgets((9,), then, now) == expected
@@ -75,9 +73,7 @@ def test_larger_budget_goes_on_where_that_is_exact(tmp_path: Path) -> None:
     assert epochs_in(path) == 1
     run(*arguments, "--max-epochs", 3)
     # Two networks, each trained to three epochs at most, and no epoch twice.
-    journal = [
-        json.loads(line[9:]) for line in (path / "journal.jsonl").read_bytes().splitlines()
-    ]
+    journal = [json.loads(line[9:]) for line in (path / "journal.jsonl").read_bytes().splitlines()]
     trained = [
         (record["lineage"], record["epoch"]) for record in journal if record["type"] == "epoch"
     ]

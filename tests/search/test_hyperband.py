@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hypermodels.configuration import Configuration
-from search.hyperband import Candidate, Hyperband, Outcome, TrialPlan, brackets
+from search.brackets import brackets
+from search.hyperband import Candidate, Hyperband, Outcome, TrialPlan
 
 Table = list[list[tuple[int, int]]]
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from search.definition import PLAIN_SECTIONS, tuned_sections
 from search.errors import SpaceError
 from search.schema import schema_text, space_schema
-from search.space import parse_space, shipped_spaces
+from search.space_loading import parse_space, shipped_spaces
 from search.yaml_tree import parse_yaml, read_yaml
 from tests.search.strategies import damaged, spaces
 

@@ -20,14 +20,8 @@ from hypermodels.knobs import Choice, FloatRange, IntRange
 from hypermodels.presets import PRESETS
 from search.definition import SEARCH
 from search.errors import SpaceError
-from search.space import (
-    Space,
-    depends_on_tuning,
-    load_space,
-    parse_space,
-    shipped_spaces,
-    tuned_values,
-)
+from search.space import Space, depends_on_tuning, tuned_values
+from search.space_loading import load_space, parse_space, shipped_spaces
 from search.yaml_tree import MAX_BYTES, MAX_DEPTH, read_yaml
 from tests.search.strategies import damaged, junk, spaces
 
@@ -622,7 +616,7 @@ def test_reading_a_space_does_not_load_tensorflow() -> None:
         "import sys\n"
         "from search.keras_in_driver import import_keras_without_tensorflow\n"
         "import_keras_without_tensorflow()\n"
-        "from search.space import load_space\n"
+        "from search.space_loading import load_space\n"
         "load_space('resnet')\n"
         "assert 'tensorflow' not in sys.modules\n"
     )

@@ -1,0 +1,116 @@
+"""Whether a run directory is this search's: what may differ on resuming, and what may not."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.errors import RunDirectoryError
+from search.journal import Record, read_journal
+from search.run_directory import journal_path
+from search.space import Space
+from search.state import RunState
+
+FORMAT = 1
+PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy")
+
+MAY_CHANGE = ("epoch_time_limit",)
+"""Keys of `search` that no result depends on."""
+
+
+def guard(space: Space, path: Path) -> Record | None:
+    """Makes sure that a run is this search's; returns the record of an extension, if it is one.
+
+    Raises:
+        RunDirectoryError: If anything differs that the results depend on.
+    """
+    state = RunState.replay(read_journal(journal_path(path))[0])
+    header = state.header
+    if header.get("format") != FORMAT:
+        raise RunDirectoryError(
+            f"{path} was written in format {header.get('format')}; this version reads format "
+            f"{FORMAT}. Use the version of cbam-search that wrote it."
+        )
+    then, now = header["space"], space.to_dict()
+    budgets = extended_budgets(state.budgets, then["search"], now["search"])
+    allowed = {*MAY_CHANGE, *(("max_epochs", "hyperband_iterations") if budgets else ())}
+    differences = [
+        *_differences(_without(then, allowed), _without(now, allowed)),
+        *_differences({"version": header["versions"]}, {"version": versions()}),
+    ]
+    if differences:
+        lines = "\n".join(f"  {line}" for line in differences)
+        raise RunDirectoryError(
+            f"{path} is a run of another space:\n{lines}\n"
+            "Its results would not compare. Undo the change, or choose another --name, or "
+            "start anew with --overwrite."
+        )
+    if budgets and budgets != state.budgets:
+        return {"type": "extended", "search": dict(space.search), "budgets": list(budgets)}
+    return None
+
+
+def _without(space: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
+    """A space without some keys of its section `search`."""
+    search = {key: value for key, value in space["search"].items() if key not in keys}
+    return {**space, "search": search}
+
+
+def extended_budgets(
+    budgets: tuple[int, ...], then: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[int, ...] | None:
+    """The budgets of a run that goes on with more iterations or a larger full budget.
+
+    Args:
+        budgets: The full budget of each iteration so far.
+        then: The `search` section so far.
+        now: The `search` section asked for.
+
+    Returns:
+        `budgets` with new iterations behind it, `budgets` itself where nothing is added,
+        or `None` if what is asked for is no extension: fewer iterations, or a full budget
+        that is not the old one times a power of the factor.
+    """
+    epochs, iterations = now["max_epochs"], now["hyperband_iterations"]
+    if epochs == then["max_epochs"]:
+        more = iterations - then["hyperband_iterations"]
+        return budgets + (epochs,) * more if more >= 0 else None
+    power = then["max_epochs"]
+    while power < epochs:
+        power *= now["factor"]
+    return budgets + (epochs,) * iterations if power == epochs else None
+
+
+def _differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for key in sorted({*then, *now}):
+        before, after = then.get(key), now.get(key)
+        if before == after:
+            continue
+        if isinstance(before, dict) and isinstance(after, dict) and not _is_domain(before, after):
+            found += _differences(before, after, f"{prefix}{key}.")
+        else:
+            found.append(f"{prefix}{key}: {_shown(before)} in the run, {_shown(after)} now")
+    return found
+
+
+def _is_domain(*values: dict[str, Any]) -> bool:
+    return any({"choice", "int", "float"} & set(value) for value in values)
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
