@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search import __version__
+from search.arguments import export_parser, search_parser, summary_parser, verify_parser
 from search.errors import CbamSearchError, UsageError
 
 if TYPE_CHECKING:
@@ -19,33 +19,18 @@ if TYPE_CHECKING:
     from search.export import Exported
     from search.run import Run
 
-EPILOG = """\
-commands on a run directory:
-  cbam-search export RUN     export the best model of a run, finished or not
-  cbam-search summary RUN    print every trial of a run (--format table, csv, json, markdown)
-  cbam-search verify RUN     check a run against itself (--repair rebuilds views)
-
-The same command resumes a search that was stopped, by whatever. Exit codes:
-  0 done                          6 another process drives the run directory
-  2 wrong command line            7 the machine refused a write
-  3 wrong space                   8 no trial finished
-  4 unusable data                 9 the exported model is not the trained one
-  5 run directory of another     10 something in a run is not as its journal says
-    search or program           129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM
-"""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] == ["export"]:
-            return _export(_export_parser().parse_args(arguments[1:]))
+            return _export(export_parser().parse_args(arguments[1:]))
         if arguments[:1] == ["summary"]:
-            return _summary(_summary_parser().parse_args(arguments[1:]))
+            return _summary(summary_parser().parse_args(arguments[1:]))
         if arguments[:1] == ["verify"]:
-            return _verify(_verify_parser().parse_args(arguments[1:]))
-        return _search(_search_parser().parse_args(arguments))
+            return _verify(verify_parser().parse_args(arguments[1:]))
+        return _search(search_parser().parse_args(arguments))
     except CbamSearchError as error:
         if os.environ.get("CBAM_SEARCH_DEBUG"):
             raise
@@ -54,100 +39,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("cbam-search: stopped.", file=sys.stderr)
         return 130
-
-
-def _search_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cbam-search",
-        usage="cbam-search --space FILE_OR_NAME [options]",
-        description="Searches whether, which and where attention pays off in a CNN, and "
-        "exports the best model.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--space",
-        required=True,
-        metavar="FILE_OR_NAME",
-        help="a YAML file, or a shipped space: quickstart, resnet, resnet_v2",
-    )
-    parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
-    parser.add_argument(
-        "--directory", default="runs", metavar="DIR", help="where run directories are (runs)"
-    )
-    parser.add_argument("--name", help="name of the run directory (the space's name)")
-    parser.add_argument(
-        "--workers",
-        type=_positive,
-        metavar="N",
-        help="trials side by side (one a GPU, else one a core); the result does not depend on it",
-    )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed instead of the space's")
-    parser.add_argument(
-        "--max-epochs", type=_positive, metavar="N", help="full budget instead of the space's"
-    )
-    parser.add_argument(
-        "--hyperband-iterations",
-        type=_positive,
-        metavar="N",
-        help="runs of all brackets instead of the space's; more than a finished run had "
-        "extends it, as does --max-epochs times a power of the factor",
-    )
-    parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
-    )
-    parser.add_argument(
-        "--keep",
-        type=_positive,
-        default=1,
-        metavar="N",
-        help="best trainings whose checkpoint stays when the search is over (1)",
-    )
-    parser.add_argument(
-        "--overwrite", action="store_true", help="delete the run of that name and start anew"
-    )
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument("--verbose", action="store_true", help="plain lines, one a trial")
-    parser.add_argument("--version", action="version", version=f"cbam-search {__version__}")
-    return parser
-
-
-def _export_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cbam-search export", description="Exports the best model of a run to RUN/best."
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    return parser
-
-
-def _summary_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cbam-search summary", description="Prints every trial of a run."
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument(
-        "--format", choices=("table", "csv", "json", "markdown"), default="table", help="(table)"
-    )
-    return parser
-
-
-def _verify_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="cbam-search verify",
-        description="Checks journal, decisions, data, checkpoints, KerasTuner's views and the "
-        "exported model of a run, and lists what is wrong.",
-    )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument("--repair", action="store_true", help="rebuild wrong or missing views")
-    return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
-    return value
 
 
 def _search(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search import cli, errors
+from search import arguments, cli, errors
 from search.journal import encode
 from tests.search.command import SMALL_SPACE, command, environment, run
 
@@ -247,7 +247,7 @@ def test_run_of_another_format(
 
 
 def test_exit_codes_are_documented() -> None:
-    documented = {int(code) for code in re.findall(r"\b(\d+)\b", cli.EPILOG)}
+    documented = {int(code) for code in re.findall(r"\b(\d+)\b", arguments.EPILOG)}
     codes = {
         error.exit_code
         for error in vars(errors).values()

@@ -1,0 +1,121 @@
+"""The arguments of the command line. Standard library alone: `--help` must be instant."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from search import __version__
+
+EPILOG = """\
+commands on a run directory:
+  cbam-search export RUN     export the best model of a run, finished or not
+  cbam-search summary RUN    print every trial of a run (--format table, csv, json, markdown)
+  cbam-search verify RUN     check a run against itself (--repair rebuilds views)
+
+The same command resumes a search that was stopped, by whatever. Exit codes:
+  0 done                          6 another process drives the run directory
+  2 wrong command line            7 the machine refused a write
+  3 wrong space                   8 no trial finished
+  4 unusable data                 9 the exported model is not the trained one
+  5 run directory of another     10 something in a run is not as its journal says
+    search or program           129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM
+"""
+
+
+def search_parser() -> argparse.ArgumentParser:
+    """The arguments of the command itself."""
+    parser = argparse.ArgumentParser(
+        prog="cbam-search",
+        usage="cbam-search --space FILE_OR_NAME [options]",
+        description="Searches whether, which and where attention pays off in a CNN, and "
+        "exports the best model.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--space",
+        required=True,
+        metavar="FILE_OR_NAME",
+        help="a YAML file, or a shipped space: quickstart, resnet, resnet_v2",
+    )
+    parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
+    parser.add_argument(
+        "--directory", default="runs", metavar="DIR", help="where run directories are (runs)"
+    )
+    parser.add_argument("--name", help="name of the run directory (the space's name)")
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="trials side by side (one a GPU, else one a core); the result does not depend on it",
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="seed instead of the space's")
+    parser.add_argument(
+        "--max-epochs", type=_positive, metavar="N", help="full budget instead of the space's"
+    )
+    parser.add_argument(
+        "--hyperband-iterations",
+        type=_positive,
+        metavar="N",
+        help="runs of all brackets instead of the space's; more than a finished run had "
+        "extends it, as does --max-epochs times a power of the factor",
+    )
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
+    )
+    parser.add_argument(
+        "--keep",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="best trainings whose checkpoint stays when the search is over (1)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="delete the run of that name and start anew"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--verbose", action="store_true", help="plain lines, one a trial")
+    parser.add_argument("--version", action="version", version=f"cbam-search {__version__}")
+    return parser
+
+
+def export_parser() -> argparse.ArgumentParser:
+    """The arguments of `export`."""
+    parser = argparse.ArgumentParser(
+        prog="cbam-search export", description="Exports the best model of a run to RUN/best."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+def summary_parser() -> argparse.ArgumentParser:
+    """The arguments of `summary`."""
+    parser = argparse.ArgumentParser(
+        prog="cbam-search summary", description="Prints every trial of a run."
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--format", choices=("table", "csv", "json", "markdown"), default="table", help="(table)"
+    )
+    return parser
+
+
+def verify_parser() -> argparse.ArgumentParser:
+    """The arguments of `verify`."""
+    parser = argparse.ArgumentParser(
+        prog="cbam-search verify",
+        description="Checks journal, decisions, data, checkpoints, KerasTuner's views and the "
+        "exported model of a run, and lists what is wrong.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument("--repair", action="store_true", help="rebuild wrong or missing views")
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return value
