@@ -91,6 +91,8 @@ class SampledCandidates:
         return list(found.values())
 
     def _draw_iteration(self, iteration: int) -> None:
+        if iteration and self._brackets[iteration] != self._brackets[iteration - 1]:
+            self._presets_placed = 0  # a larger budget needs its own baseline
         for bracket in self._brackets[iteration]:
             self._first[iteration, bracket.number] = self._draw_bracket(iteration, bracket)
         self._drawn_by.append(dict(self._drawn))

@@ -61,6 +61,22 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder and its parents where they are missing; they survive a power loss."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Deletes the temporary files below a folder that killed processes left behind."""
+    for leftover in path.rglob(".*.*.tmp"):
+        with contextlib.suppress(OSError):  # it costs room and nothing else
+            leftover.unlink()
+
+
 def sync_folder(path: Path) -> None:
     """Makes the names in a folder survive a power loss."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -28,13 +28,14 @@ def guard(space: Space, path: Path) -> Record | None:
     Raises:
         RunDirectoryError: If anything differs that the results depend on.
     """
-    state = RunState.replay(read_journal(journal_path(path))[0])
-    header = state.header
-    if header.get("format") != FORMAT:
+    records = read_journal(journal_path(path))[0]
+    if records[0].get("format") != FORMAT:
         raise RunDirectoryError(
-            f"{path} was written in format {header.get('format')}; this version reads format "
+            f"{path} was written in format {records[0].get('format')}; this version reads format "
             f"{FORMAT}. Use the version of cbam-search that wrote it."
         )
+    state = RunState.replay(records)
+    header = state.header
     then, now = header["space"], space.to_dict()
     budgets = extended_budgets(state.budgets, then["search"], now["search"])
     allowed = {*MAY_CHANGE, *(("max_epochs", "hyperband_iterations") if budgets else ())}

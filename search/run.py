@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import yaml
 
 from hypermodels.network import ImageSpec
 from search.candidates import check_feasible
@@ -23,7 +22,13 @@ from search.data import (
     prepare,
 )
 from search.errors import RunDirectoryError
-from search.files import FileLock, storage_errors
+from search.files import (
+    FileLock,
+    make_folder,
+    remove_leftovers,
+    storage_errors,
+    sync_folder,
+)
 from search.journal import Journal, Record, read_journal
 from search.resume_guard import FORMAT, guard, versions
 from search.run_directory import JOURNAL, checkpoint_path, data_folder, journal_path, lock_path
@@ -58,7 +63,9 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[Run]:
+def open_run(
+    space: Space, path: Path, *, overwrite: bool = False, mend_data: bool = False
+) -> Iterator[Run]:
     """Opens a run directory for driving: a new one, or one of the same search.
 
     The data is loaded and checked before anything is written.
@@ -67,6 +74,7 @@ def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[R
         space: The `Space`.
         path: The run directory.
         overwrite: Boolean, whether to delete a run that is there.
+        mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
 
     Yields:
         The `Run`, locked until the block ends.
@@ -78,20 +86,24 @@ def open_run(space: Space, path: Path, *, overwrite: bool = False) -> Iterator[R
         StorageError: If the directory cannot be written.
     """
     there = _is_run(path)
-    dataset = _checked_data(space) if not there or overwrite else None
+    missing = mend_data and not (data_folder(path) / MANIFEST).exists()
+    dataset = _checked_data(space) if not there or overwrite or missing else None
     with storage_errors("the run directory", path):
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         lock = FileLock(lock_path(path))
         lock.acquire()
     extension: Record | None = None
     try:
+        remove_leftovers(path)
+        there = _is_run(path)  # again: another process may have driven it until just now
         if there and overwrite:
             _clear(path)
+        elif there:
+            extension = guard(space, path)
         if dataset is not None:
             # A run that was killed before its first record has data but no journal yet.
             info = prepare(dataset, split_settings(space), data_folder(path))
         else:
-            extension = guard(space, path)
             info = open_prepared(data_folder(path)).info
         with storage_errors("the run directory", path):
             checkpoint_path(path, "0000").parent.mkdir(exist_ok=True)
@@ -148,7 +160,7 @@ def read_run(path: Path) -> RunState:
 
 def space_of(state: RunState, path: Path) -> Space:
     """The space that a run was started with, as its journal has it."""
-    return parse_space(yaml.safe_dump(state.header["space"]), f"the space of {path}")
+    return parse_space(json.dumps(state.header["space"]), f"the space of {path}")
 
 
 def split_settings(space: Space) -> SplitSettings:
@@ -193,12 +205,13 @@ def _is_run(path: Path) -> bool:
 
 def _clear(path: Path) -> None:
     with storage_errors("the run directory", path):
-        # The journal goes first: without it the rest is nobody's.
-        journal_path(path).unlink()
         for entry in path.iterdir():
-            if entry.name == "lock":
+            if entry.name in ("lock", JOURNAL):
                 continue
             if entry.is_dir():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
+        # The journal goes last: without it, what a kill left of the rest would be nobody's.
+        sync_folder(path)
+        journal_path(path).unlink()

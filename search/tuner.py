@@ -114,6 +114,7 @@ class SearchTuner(kt.Tuner):
             StorageError: If the machine refused a write.
         """
         self.save()
+        discard_unneeded(self._run, self.hyperband, self._keep)
         while True:
             self._hand_out(watcher)
             if not self._executor.running():

@@ -448,3 +448,14 @@ def test_a_space_of_which_only_presets_can_be_built_is_searched() -> None:
     plans = hyperband.trials(outcomes)
     assert {plan.lineage for plan in plans} == {"0000"}
     assert {plan.epochs for plan in plans} == {1, 3}
+
+
+def test_presets_come_again_with_a_larger_budget() -> None:
+    space = load_space("quickstart").override("search", max_epochs=9)
+    candidates = SampledCandidates(space, COSTS, (9, 9, 27))
+    presets = [
+        [candidate.preset for candidate in candidates.first(iteration, number, 3)]
+        for iteration, number in ((0, 2), (1, 2), (2, 3))
+    ]
+    assert presets[0] == presets[2] == ["none", "se_paper", "cbam_paper"]
+    assert presets[1] == [None, None, None]

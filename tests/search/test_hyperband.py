@@ -227,7 +227,7 @@ budgets = st.tuples(st.integers(1, 30), st.integers(2, 4))
     st.one_of(st.none(), st.integers(1, 40)),
     st.lists(st.tuples(st.integers(1, 8), st.integers(0, 10**6)), min_size=2, max_size=2),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 def test_the_trials_do_not_depend_on_workers_or_on_who_finishes_first(
     budget: tuple[int, int],
     seed: int,
@@ -568,7 +568,7 @@ def test_a_second_iteration_does_not_change_the_first() -> None:
     st.integers(0, 10**6),
     st.sampled_from([0.0, 0.2, 0.5]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_extension_changes_nothing_that_was_decided(
     budgets: list[int], size: int, seed: int, failing: float
 ) -> None:

@@ -18,6 +18,7 @@ from tests.search.command import (
     run,
     start,
     wait_for_epochs,
+    worker_processes,
 )
 
 KEEP = ("--keep", 100)
@@ -139,19 +140,6 @@ def test_killed_workers_are_replaced(
     assert killed == 3
     assert results(path) == untouched
     assert (path / "journal.jsonl").read_bytes().count(b'"type":"death"') >= 1
-
-
-def worker_processes(driver: int) -> list[int]:
-    """The grandchildren of the driver: its fork server's children that run a trial."""
-
-    def children(pid: int) -> list[int]:
-        try:
-            listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        except FileNotFoundError:
-            return []
-        return [int(child) for child in listed]
-
-    return [worker for child in children(driver) for worker in children(child)]
 
 
 @pytest.mark.slow
