@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from search.errors import CbamSearchError, StorageError
+
 
 @dataclass(frozen=True)
 class Assignment:
@@ -96,10 +98,14 @@ class WorkerDied:
 
 @dataclass(frozen=True)
 class MachineFault:
-    """The machine refused something (disk full): nobody's configuration is to blame."""
+    """Something on the disk is wrong (full, damaged): nobody's configuration is to blame.
+
+    `error` is the class of the error in `search.errors`.
+    """
 
     trial_id: str
     reason: str
+    error: type[CbamSearchError] = StorageError
     final: ClassVar[bool] = True
 
 

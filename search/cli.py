@@ -62,7 +62,10 @@ def _search(options: argparse.Namespace) -> int:
         raise UsageError(f"--name is a name, not a path. Received: {name!r}. Use --directory.")
     path = Path(options.directory) / name
     console = _console(options)
-    with Signals().caught() as signals, open_run(space, path, overwrite=options.overwrite) as run:
+    with (
+        Signals().caught() as signals,
+        open_run(space, path, overwrite=options.overwrite, mend_data=True) as run,
+    ):
         try:
             exported = _run_search(run, options, console, signals)
         except Interrupted as stop:
@@ -133,7 +136,7 @@ def _export(options: argparse.Namespace) -> int:
 
     space = space_of(read_run(options.run), options.run)
     console = _console(options)
-    with Signals().caught() as signals, open_run(space, options.run) as run:
+    with Signals().caught() as signals, open_run(space, options.run, mend_data=True) as run:
         try:
             with LocalExecutor(1, run.path / "workers.log") as executor:
                 exported = export_best(run, executor, signals)

@@ -11,15 +11,22 @@ from typing import Any
 
 import yaml
 
-from search.assignment import ExportRequest, MachineFault, TrialDone, TrialFailed, WorkerDied
+from search.assignment import (
+    Assignment,
+    ExportRequest,
+    MachineFault,
+    TrialDone,
+    TrialFailed,
+    WorkerDied,
+)
 from search.errors import ExportError, SearchFailedError
 from search.executors.local import LocalExecutor
 from search.files import storage_errors, sync_folder, write_json, write_text
 from search.run import Run
-from search.run_directory import best_folder
+from search.run_directory import best_folder, checkpoint_path
 from search.signals import Signals
 from search.state import TrialState
-from search.tuner import assignment_of
+from search.tuner import MAX_DEATHS, assignment_of
 from search.worker import Task
 
 
@@ -67,21 +74,22 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
             "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
     )
-    request = ExportRequest(
-        assignment_of(run, best),
-        float(best.score or 0.0),
-        partial.resolve(),
-    )
+    assignment = assignment_of(run, best)
+    request = ExportRequest(assignment, float(best.score or 0.0), partial.resolve())
+    if not checkpoint_path(run.path, best.lineage).exists():
+        # Somebody deleted it; the same training gives the same state once more.
+        _run_task("search.trial:train", assignment, assignment, run, executor, signals)
     metrics: dict[str, Any] = {
         "trial": best.trial_id,
         "objective": run.space.search["objective"],
         "score": best.score,
         "parameters": best.parameters,
         "macs": best.macs,
-        **_run_task("search.export_worker:export", request, run, executor, signals),
-        **_run_task("search.export_worker:compare", request, run, executor, signals),
+        **_run_task("search.export_worker:export", request, assignment, run, executor, signals),
+        **_run_task("search.export_worker:compare", request, assignment, run, executor, signals),
     }
     with storage_errors("the exported model", partial):
+        (partial / "expected.npy").unlink()
         write_json(partial / "metrics.json", metrics)
         write_text(partial / "hyperparameters.yaml", fixed_space(run, best))
         _publish(partial, folder)
@@ -111,19 +119,31 @@ def _best(run: Run) -> TrialState:
 
 
 def _run_task(
-    function: str, request: ExportRequest, run: Run, executor: LocalExecutor, signals: Signals
+    function: str,
+    payload: ExportRequest | Assignment,
+    assignment: Assignment,
+    run: Run,
+    executor: LocalExecutor,
+    signals: Signals,
 ) -> dict[str, Any]:
-    trial_id = request.assignment.trial_id
-    task = Task(function, request, trial_id, request.assignment.threads, run.path / "export.log")
+    """Runs a task to its end, again if its worker dies, and returns its result."""
+    log = run.path / "export.log"
+    task = Task(function, payload, assignment.trial_id, assignment.threads, log)
+    deaths = 0
+    result: dict[str, Any] = {}
     executor.submit(executor.idle()[0], task)
     while executor.running():
-        for _, event in executor.events(0.5):
+        for worker, event in executor.events(0.5):
             if isinstance(event, TrialDone):
                 result = event.result
+            elif isinstance(event, WorkerDied) and deaths + 1 < MAX_DEATHS:
+                deaths += 1
+                executor.submit(worker, task)
             elif isinstance(event, TrialFailed | WorkerDied | MachineFault):
-                raise ExportError(
-                    f"trial {trial_id} could not be exported: {event.reason}. "
-                    f"Details are in {task.log}."
+                error = event.error if isinstance(event, MachineFault) else ExportError
+                raise error(
+                    f"trial {task.trial_id} could not be exported: {event.reason.rstrip('.')}. "
+                    f"Details are in {log}."
                 )
         signals.check()
     return result

@@ -77,6 +77,20 @@ def remove_leftovers(path: Path) -> None:
             leftover.unlink()
 
 
+def last_lines(path: Path, count: int = 20) -> list[str]:
+    """The last lines of a text that a process printed; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return []
+    printable = (
+        "".join(c for c in line if c.isprintable() or c == "\t") for line in text.split("\n")
+    )
+    return [line[:500].rstrip() for line in printable if line.strip()][-count:]
+
+
 def sync_folder(path: Path) -> None:
     """Makes the names in a folder survive a power loss."""
     descriptor = os.open(path, os.O_RDONLY)

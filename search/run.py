@@ -21,6 +21,7 @@ from search.data import (
     open_prepared,
     prepare,
 )
+from search.data.manifest import MANIFEST
 from search.errors import RunDirectoryError
 from search.files import (
     FileLock,

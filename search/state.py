@@ -34,6 +34,7 @@ class TrialState:
         status: `"RUNNING"` until it ends, then `"COMPLETED"` or `"FAILED"`.
         score: Number, the objective at its last epoch, or `None`.
         reason: String, why it failed, or empty.
+        output: Strings, the last lines that a failed trial's workers printed.
         seconds: Number, wall time its workers spent on it.
         deaths: Integer, how often its worker process died since it last made progress.
     """
@@ -53,6 +54,7 @@ class TrialState:
     status: str = RUNNING
     score: float | None = None
     reason: str = ""
+    output: tuple[str, ...] = ()
     seconds: float = 0.0
     deaths: int = 0
 
@@ -118,6 +120,7 @@ class RunState:
             trial.status = record["status"]
             trial.score = record["score"]
             trial.reason = record["reason"]
+            trial.output = tuple(record.get("output", ()))
             trial.seconds += record["seconds"]
             self.end_order.append(trial.trial_id)
         elif kind == "test_read":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.files import storage_errors, write_text
-from search.state import RunState, TrialState
+from search.state import FAILED, RunState, TrialState
 
 Row = dict[str, Any]
 
@@ -95,12 +95,18 @@ def to_json(state: RunState) -> str:
     }
     content = {
         "run": {key: value for key, value in state.header.items() if key != "type"},
-        "trials": rows(state),
+        "trials": [_with_output(state, row) for row in rows(state)],
         "curves": {name: curves[name] for name in sorted(curves)},
         "test_reads": state.test_reads,
         "exports": state.exports,
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _with_output(state: RunState, row: Row) -> Row:
+    """A row and, where it is of a failed trial, the last lines that its workers printed."""
+    output = state.trials[row["trial"]].output
+    return {**row, "output": list(output)} if row["status"] == FAILED else row
 
 
 def to_markdown(state: RunState) -> str:
@@ -119,6 +125,10 @@ def to_markdown(state: RunState) -> str:
     lines.append("| " + " | ".join(_heading(name) for name in columns) + " |")
     lines.append("|" + "---|" * len(columns))
     lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in table]
+    for name, trial in sorted(state.trials.items()):
+        if trial.output:
+            lines += ["", f"Last lines that trial {name} printed before it failed:", ""]
+            lines += [f"    {line}" for line in trial.output]
     return "\n".join(lines) + "\n"
 
 

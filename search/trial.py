@@ -18,6 +18,7 @@ from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import PreparedData, PreparedInfo, Split, open_prepared
 from search.errors import CbamSearchError
 from search.fence import Fence
+from search.files import storage_errors
 from search.run_directory import checkpoint_path, data_folder, fence_path
 
 EVALUATION_BATCH = 500
@@ -46,7 +47,8 @@ def train(assignment: Assignment, report: Report) -> None:
 
     Raises:
         TrainingFailed: If the loss is not finite.
-        OSError: If the machine refuses to write the checkpoint.
+        StorageError: If the machine refuses to write the checkpoint.
+        RunDirectoryError: If the checkpoint that is there is not of this training.
     """
     # ---- model, at the state where the lineage stands -----------------------------
     data = open_prepared(data_folder(assignment.run_directory))
@@ -70,7 +72,7 @@ def train(assignment: Assignment, report: Report) -> None:
             wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
             raise TrainingFailed(f"{', '.join(wrong)} is not finite after epoch {epoch + 1}")
         curve.append(metrics)
-        with fence.held():
+        with fence.held(), storage_errors("the checkpoint", path):
             save_checkpoint(path, model, curve)
         report(epoch + 1, metrics)
 

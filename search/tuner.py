@@ -24,9 +24,11 @@ from search.assignment import (
     WorkerDied,
 )
 from search.candidates import SampledCandidates
-from search.errors import SearchFailedError, StorageError
+from search.errors import SearchFailedError
 from search.executors.local import LocalExecutor
+from search.files import last_lines
 from search.hyperband import Hyperband, TrialPlan
+from search.journal import Record
 from search.oracle import HyperbandOracle
 from search.retention import discard_unneeded
 from search.run import Run
@@ -149,8 +151,12 @@ class SearchTuner(kt.Tuner):
             assignment,
             plan.trial_id,
             assignment.threads,
-            trial_folder(self._run.path, plan.trial_id) / "output.log",
+            self._log(plan.trial_id),
         )
+
+    def _log(self, trial_id: str) -> Path:
+        """What the trial's workers printed."""
+        return trial_folder(self._run.path, trial_id) / "output.log"
 
     def _end_hung_workers(self) -> None:
         limit = float(self._run.space.search["epoch_time_limit"])
@@ -174,9 +180,10 @@ class SearchTuner(kt.Tuner):
         elif isinstance(event, WorkerDied):
             self._worker_died(worker, event)
         elif isinstance(event, MachineFault):
-            raise StorageError(
-                f"trial {event.trial_id} cannot go on: {event.reason}. Everything trained so "
-                "far is kept; mend it and run the same command again."
+            reason = event.reason.rstrip(".")
+            raise event.error(
+                f"trial {event.trial_id} cannot go on: {reason}. Everything else is kept, and "
+                "the same command goes on."
             )
         if event.final and self._run.state.trials[event.trial_id].ended:
             watcher.ended(event.trial_id)
@@ -214,16 +221,17 @@ class SearchTuner(kt.Tuner):
     def _end(
         self, trial_id: str, status: str, score: float | None, reason: str, seconds: float
     ) -> None:
-        self._run.record(
-            {
-                "type": "ended",
-                "trial": trial_id,
-                "status": status,
-                "score": score,
-                "reason": reason,
-                "seconds": round(seconds, 3),
-            }
-        )
+        record: Record = {
+            "type": "ended",
+            "trial": trial_id,
+            "status": status,
+            "score": score,
+            "reason": reason,
+            "seconds": round(seconds, 3),
+        }
+        if status == FAILED:
+            record["output"] = last_lines(self._log(trial_id))
+        self._run.record(record)
         trial: Trial = self.oracle.trials[trial_id]
         self.oracle.end_trial(trial)
         self.oracle.write_views(self._run.path, trial)
@@ -234,7 +242,7 @@ class SearchTuner(kt.Tuner):
         first = failed[0] if failed else None
         detail = (
             f" The first, {first.trial_id}: {first.reason}. Its output is in "
-            f"{trial_folder(self._run.path, first.trial_id) / 'output.log'}."
+            f"{self._log(first.trial_id)}."
             if first
             else ""
         )

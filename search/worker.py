@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import os
@@ -18,7 +19,18 @@ from typing import Any
 from search.assignment import EpochDone, MachineFault, TrialDone, TrialFailed
 from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
 
-_MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
+_MACHINE_ERRORS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOSPC,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+}
 
 
 @dataclass(frozen=True)
@@ -59,9 +71,11 @@ def run_task(task: Task, connection: Connection, gpu: str | None) -> None:
         seconds = time.monotonic() - started
         connection.send(TrialDone(task.trial_id, seconds, result or {}))
     except (StorageError, DataError, RunDirectoryError) as error:
-        connection.send(MachineFault(task.trial_id, str(error)))
+        connection.send(MachineFault(task.trial_id, str(error), type(error)))
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the disk may be full
+            traceback.print_exc()
+            sys.stderr.flush()
         if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
             connection.send(MachineFault(task.trial_id, str(error)))
             return
