@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +41,15 @@ class Assignment:
     objective: str
     run_directory: Path
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def training(self, data: str) -> str:
+        """Names the training that this is a part of, as its checkpoints do.
+
+        Args:
+            data: The fingerprint of the data.
+        """
+        content = [self.configuration, self.seed, self.batch_size, data]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -37,29 +37,33 @@ def _variables(model: Any) -> dict[str, Any]:
     }
 
 
-def save_checkpoint(path: Path, model: Any, curve: list[dict[str, float]]) -> None:
+def save_checkpoint(
+    path: Path, model: Any, curve: list[dict[str, float]], training: str = ""
+) -> None:
     """Writes the state of a compiled, built model after `len(curve)` epochs.
 
     Args:
         path: The file; replaced in one step.
         model: Compiled `keras.Model` whose optimizer is built.
         curve: The metrics of every epoch so far, from the first.
+        training: String, which training it is; see `Assignment.training`.
 
     Raises:
         OSError: If the machine refuses the write; the file is then as it was.
     """
     arrays = {key: np.asarray(variable) for key, variable in _variables(model).items()}
-    meta = json.dumps({"format": FORMAT, "curve": curve}).encode()
+    meta = json.dumps({"format": FORMAT, "training": training, "curve": curve}).encode()
     arrays["meta"] = np.frombuffer(meta, np.uint8)
     write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
-def load_checkpoint(path: Path, model: Any) -> list[dict[str, float]]:
+def load_checkpoint(path: Path, model: Any, training: str = "") -> list[dict[str, float]]:
     """Puts a saved state into a compiled model whose optimizer is built.
 
     Args:
         path: The file.
         model: The model, built from the same configuration.
+        training: String, which training it must be; empty if any will do.
 
     Returns:
         The metrics of every epoch that the state has behind it; empty if there is no
@@ -79,6 +83,8 @@ def load_checkpoint(path: Path, model: Any) -> list[dict[str, float]]:
     variables = _variables(model)
     if meta.get("format") != FORMAT or set(arrays) != set(variables):
         raise RunDirectoryError(_damaged(path, "it holds the state of another network"))
+    if training and meta.get("training", training) != training:
+        raise RunDirectoryError(_damaged(path, "it holds the state of another training"))
     for key, variable in variables.items():
         if arrays[key].shape != tuple(variable.shape):
             raise RunDirectoryError(_damaged(path, f"{key} has shape {arrays[key].shape}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -114,7 +115,7 @@ def _opening(run: Run, workers: int) -> str:
 
 def _say_stopped(console: Console, run: Run, stop: BaseException) -> None:
     done = sum(trial.ended for trial in run.state.trials.values())
-    command = " ".join(["cbam-search", *sys.argv[1:]])
+    command = shlex.join(["cbam-search", *sys.argv[1:]])
     console.print(
         f"Stopped by {stop}. {done} finished trials are kept in {run.path}, and the others up "
         f"to their last epoch. To go on, run the same command again:\n  {command}",

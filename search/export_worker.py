@@ -42,7 +42,11 @@ def export(request: ExportRequest, report: Report) -> dict[str, Any]:
     data = open_prepared(folder)
     configuration = Configuration.from_dict(assignment.configuration)
     trained = compiled_model(assignment, data, configuration)
-    curve = load_checkpoint(checkpoint_path(assignment.run_directory, assignment.lineage), trained)
+    curve = load_checkpoint(
+        checkpoint_path(assignment.run_directory, assignment.lineage),
+        trained,
+        assignment.training(data.info.fingerprint),
+    )
     if len(curve) != assignment.epochs:
         raise ExportError(
             f"the checkpoint of trial {assignment.trial_id} stands at epoch {len(curve)}, not "

@@ -34,7 +34,7 @@ def decode(line: bytes) -> Record | None:
         if not separator or len(checksum) != 8 or int(checksum, 16) != zlib.crc32(body):
             return None
         record = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 

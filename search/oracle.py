@@ -16,6 +16,7 @@ from keras_tuner.engine.trial import Trial
 
 from hypermodels.hypermodel import AttentionHyperModel
 from search.definition import OBJECTIVES
+from search.errors import RunDirectoryError
 from search.files import storage_errors, write_text
 from search.hyperband import Hyperband, TrialPlan
 from search.run_directory import trial_folder
@@ -129,6 +130,11 @@ class HyperbandOracle(kt.Oracle):
         self.trials, self.start_order = {}, []
         plans = {plan.trial_id: plan for plan in self.plans()}
         for trial_id, state in self._state.trials.items():
+            if trial_id not in plans:
+                raise RunDirectoryError(
+                    f"trial {trial_id} of the journal is none that this search would have "
+                    "tried. Restore the journal from a copy, or start anew with --overwrite."
+                )
             trial = Trial(self._values(plans[trial_id]), trial_id=trial_id, status=RUNNING)
             self._refresh(trial, state)
             self.trials[trial_id] = trial

@@ -16,7 +16,7 @@ from search.hyperband import Hyperband
 from search.retention import bytes_kept
 from search.run import Run
 from search.state import FAILED, TrialState
-from search.summary import described, shown
+from search.summary import counted, described, shown
 
 REDRAW_SECONDS = 0.5
 
@@ -130,7 +130,7 @@ class Progress:
                     ("best     ", "bold green"),
                     f"{trial.trial_id:<8} {self._run.space.search['objective']} ",
                     (shown(trial.score), "bold"),
-                    f" after {trial.epochs} epochs  {self._values(trial)}",
+                    f" after {counted(trial.epochs, 'epoch')}  {self._values(trial)}",
                     overflow="ellipsis",
                     no_wrap=True,
                 )

@@ -11,11 +11,11 @@ from typing import Any
 
 from search.errors import RunDirectoryError
 from search.journal import Record, read_journal
+from search.records import FORMAT
 from search.run_directory import journal_path
 from search.space import Space
 from search.state import RunState
 
-FORMAT = 1
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "numpy")
 
 MAY_CHANGE = ("epoch_time_limit",)

@@ -31,7 +31,8 @@ from search.files import (
     sync_folder,
 )
 from search.journal import Journal, Record, read_journal
-from search.resume_guard import FORMAT, guard, versions
+from search.records import FORMAT
+from search.resume_guard import guard, versions
 from search.run_directory import JOURNAL, checkpoint_path, data_folder, journal_path, lock_path
 from search.space import Space
 from search.space_loading import parse_space

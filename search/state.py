@@ -9,6 +9,7 @@ from typing import Any
 from hypermodels.configuration import Configuration
 from search.hyperband import Outcome, TrialPlan
 from search.journal import Record
+from search.records import check_record, malformed
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 """A trial's status, in KerasTuner's words."""
@@ -93,8 +94,15 @@ class RunState:
         return state
 
     def apply(self, record: Record) -> None:
-        """Takes a record into account. Kinds it does not know are left for later versions."""
+        """Takes a record into account. Kinds it does not know are left for later versions.
+
+        Raises:
+            RunDirectoryError: If it is a record that this program does not write.
+        """
+        check_record(record, self.header)
         kind = record["type"]
+        if kind in ("epoch", "death", "ended", "export") and record["trial"] not in self.trials:
+            raise malformed(record, "there is no such trial")
         if kind == "run":
             self.header = record
             search = record["space"]["search"]
@@ -105,8 +113,12 @@ class RunState:
             self.budgets = tuple(record["budgets"])
         elif kind == "trial":
             state = _trial_state(record)
+            if state.trial_id in self.trials:
+                raise malformed(record, "there is another trial of this name")
             self.trials[state.trial_id] = state
         elif kind == "epoch":
+            if record["lineage"] != self.trials[record["trial"]].lineage:
+                raise malformed(record, "it is of another training than its trial")
             curve = self.curves.setdefault(record["lineage"], [])
             if record["epoch"] == len(curve) + 1:
                 curve.append(record["metrics"])

@@ -58,7 +58,8 @@ def train(assignment: Assignment, report: Report) -> None:
     path = checkpoint_path(assignment.run_directory, assignment.lineage)
     fence = Fence(fence_path(assignment.run_directory, assignment.lineage), assignment.token)
     fence.take()
-    curve = load_checkpoint(path, model)
+    training = assignment.training(data.info.fingerprint)
+    curve = load_checkpoint(path, model, training)
     for epoch, metrics in enumerate(curve[: assignment.epochs], 1):
         report(epoch, metrics)
 
@@ -73,7 +74,7 @@ def train(assignment: Assignment, report: Report) -> None:
             raise TrainingFailed(f"{', '.join(wrong)} is not finite after epoch {epoch + 1}")
         curve.append(metrics)
         with fence.held(), storage_errors("the checkpoint", path):
-            save_checkpoint(path, model, curve)
+            save_checkpoint(path, model, curve, training)
         report(epoch + 1, metrics)
 
 

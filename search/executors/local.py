@@ -23,9 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from search.assignment import Event, WorkerDied
+from search.errors import StorageError
+from search.files import storage_errors
 from search.worker import Task, run_task
 
 PRELOAD = ["search.trial", "search.export_worker"]
+
+START_ATTEMPTS = 4
 
 
 def cpu_count() -> int:
@@ -104,17 +108,36 @@ class LocalExecutor:
         return {name: worker.trial_id for name, worker in self._busy.items()}
 
     def submit(self, worker: str, task: Task) -> None:
-        """Starts a task in a new process on an idle worker."""
-        here, there = self._context.Pipe()
+        """Starts a task in a new process on an idle worker.
+
+        Raises:
+            StorageError: If the machine has no room for another process, or for the log.
+        """
         gpu = self._gpus[self._names.index(worker) % len(self._gpus)] if self._gpus else None
-        process = self._context.Process(
-            target=run_task, args=(task, there, gpu), name=task.trial_id, daemon=True
-        )
-        with _quiet_start(self._log):
-            process.start()
-        there.close()
-        now = time.monotonic()
-        self._busy[worker] = _Worker(worker, task.trial_id, process, here, now, now)
+        for attempt in range(START_ATTEMPTS):
+            here, there = self._context.Pipe()
+            process = self._context.Process(
+                target=run_task, args=(task, there, gpu), name=task.trial_id, daemon=True
+            )
+            try:
+                with _quiet_start(self._log):
+                    process.start()
+            except (ConnectionError, EOFError) as error:
+                # The fork server was killed; the next attempt starts another.
+                here.close()
+                if attempt == START_ATTEMPTS - 1:
+                    raise StorageError(
+                        f"no process could be started for trial {task.trial_id}: the machine "
+                        "has too little memory, or a limit on processes. Everything trained so "
+                        f"far is kept; run the same command again. Details are in {self._log}."
+                    ) from error
+                time.sleep(0.1 * 4**attempt)
+                continue
+            finally:
+                there.close()
+            now = time.monotonic()
+            self._busy[worker] = _Worker(worker, task.trial_id, process, here, now, now)
+            return
 
     def events(self, timeout: float) -> Iterator[tuple[str, Event]]:
         """Yields what workers have to say, after at most `timeout` seconds of silence.
@@ -187,7 +210,7 @@ def _quiet_start(log: Path) -> Iterator[None]:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     saved = os.dup(2)
-    with log.open("ab") as file:
+    with storage_errors("the log of the workers", log), log.open("ab") as file:
         os.dup2(file.fileno(), 2)
     try:
         yield

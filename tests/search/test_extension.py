@@ -56,7 +56,8 @@ def test_more_iterations_keep_what_was_found_and_add_to_it(tmp_path: Path) -> No
     run(*arguments, "--hyperband-iterations", 3)
     after = rows(tmp_path / "small")
     assert len(before) == 1 and len(after) == 3
-    assert after[: len(before)] == before
+    # More trials may bring more columns; what was there is as it was.
+    assert before[0].items() <= after[0].items()
     # The same as if it had been asked for from the start.
     run(*arguments, "--hyperband-iterations", 3, "--name", "at-once")
     assert rows(tmp_path / "at-once") == after

@@ -145,7 +145,12 @@ def test_csv_of_nothing_is_its_head() -> None:
 
 def test_json_is_read_back(state: RunState) -> None:
     content = json.loads(to_json(state))
+    # A failed trial also says what its workers printed last.
+    outputs = [row.pop("output", None) for row in content["trials"]]
     assert content["trials"] == rows(state)
+    assert [output is not None for output in outputs] == [
+        row["status"] == "FAILED" for row in rows(state)
+    ]
     assert content["run"] == {key: value for key, value in RECORDS[0].items() if key != "type"}
     lengths = {name: len(curve) for name, curve in content["curves"].items()}
     assert lengths == {"0000": 1, "0001": 1, "0001-1": 3, "0002": 1, "0003": 1}
