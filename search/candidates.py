@@ -15,7 +15,7 @@ import numpy as np
 
 from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
-from hypermodels.knobs import FloatRange
+from hypermodels.knobs import FloatRange, Value
 from hypermodels.network import ImageSpec
 from search.brackets import Bracket, brackets
 from search.errors import SpaceError
@@ -204,10 +204,46 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
 
     Raises:
         SpaceError: If no configuration of the space can be built on such images within
-            its constraints; the message gives the reasons.
+            its constraints, or a value on offer fits no configuration; the message gives
+            the reasons.
     """
-    candidates = SampledCandidates(space, CostModel(image), [int(space.search["max_epochs"])])
+    costs = CostModel(image)
+    candidates = SampledCandidates(space, costs, [int(space.search["max_epochs"])])
     candidates.first(iteration=0, bracket=0, places=1)
+    for name in sorted(SHAPED & set(space.tuned())):
+        for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
+            reason = _fits_nowhere(space, costs, name, value)
+            if reason is not None:
+                raise SpaceError(
+                    f"{space.source}: {name}: {value} is on offer but fits no configuration: "
+                    f"{reason}. Remove it."
+                )
+
+
+SHAPED = {"attention.reduction_ratio", "attention.spatial_kernel_size", "attention.stages"}
+"""Knobs whose values may be too large for a network."""
+
+_PLACING = ("attention.type", "attention.placement", "attention.stages", "attention.blocks")
+
+
+def _fits_nowhere(space: Space, costs: CostModel, name: str, value: Value) -> str | None:
+    """Why no configuration with a value can be built, or `None` if one can."""
+    domains = {
+        path: domain.values
+        for path, (section, _, domain) in space.tuned().items()
+        if (section.name == "backbone" or path in _PLACING)
+        and path != name
+        and not isinstance(domain, FloatRange)
+    }
+    reason = None
+    for values in itertools.islice(itertools.product(*domains.values()), ENUMERABLE):
+        chosen = {**dict(zip(domains, values, strict=True)), name: value}
+        configuration = space.configuration(chosen)
+        if configuration.flat().get(name) == value:
+            reason = costs.infeasible(configuration)
+            if reason is None:
+                return None
+    return reason
 
 
 def _candidate(
