@@ -319,6 +319,11 @@ def main() -> None:
             ),
         ),
         (
+            "nothing fails (R=27)",
+            stock_failures(lambda count: False),
+            full_budget(decide(27, 10**7, lambda count: False), 27),
+        ),
+        (
             "1 of 27 trials fails (R=27)",
             stock_failures(lambda count: count == 0),
             full_budget(decide(27, 10**7, lambda count: count == 0), 27),
