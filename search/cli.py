@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.arguments import export_parser, search_parser, summary_parser, verify_parser
-from search.errors import CbamSearchError, UsageError
+from search.errors import CbamSearchError, StorageError, UsageError
+from search.streams import forgiving_streams, went_away
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    with forgiving_streams() as output:
+        code = _run(arguments)
+        output.flush()
+        if code == 0 and output.lost and not went_away(output.lost):
+            print(f"cbam-search: cannot print: {output.lost.strerror}.", file=sys.stderr)
+            code = StorageError.exit_code
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["export"]:
             return _export(export_parser().parse_args(arguments[1:]))

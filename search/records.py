@@ -83,7 +83,7 @@ _EXPORTED = _with(
     test=_with(accuracy=_number, correct=_LARGE),
     test_images=_integer(1, 10**15),
     classes=_integer(1, 10**6),
-    largest_difference=_mapping_of(_number),
+    largest_difference=_with(saved_model=_number),
 )
 
 _SHAPES: Mapping[str, Mapping[str, _Check]] = {
@@ -122,11 +122,10 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
         "seconds": _number,
     },
     "test_read": {},
-    "export": {"trial": _TRIAL},
+    "export": {"trial": _TRIAL, "metrics": _EXPORTED},
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
     "ended": {"output": _list_of(_string)},
-    "export": {"metrics": _EXPORTED},
 }
 
 
@@ -143,8 +142,8 @@ def check_record(record: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     kind = record.get("type")
     if not isinstance(kind, str):
         raise malformed(record, "it has no type")
-    if not header and kind != "run":
-        raise malformed(record, "the first record is not that of the run")
+    if bool(header) == (kind == "run") and kind in ("run", "extended"):
+        raise malformed(record, "it stands where it cannot")
     if kind == "run" and record.get("format") != FORMAT:
         raise RunDirectoryError(
             f"the run was written in format {str(record.get('format'))[:40]}; this version reads "

@@ -57,7 +57,9 @@ def _keys(state: RunState, section: str) -> list[str]:
 def _row(state: RunState, trial: TrialState, columns: list[str]) -> Row:
     objective = state.header["space"]["search"]["objective"]
     curve = state.curves.get(trial.lineage, [])
-    last = curve[trial.epochs - 1] if len(curve) >= trial.epochs and trial.ended else {}
+    last = (
+        curve[trial.epochs - 1] if trial.score is not None and len(curve) >= trial.epochs else {}
+    )
     flat = trial.configuration.flat()
     other = [name for name in ("val_accuracy", "val_loss") if name != objective]
     return {

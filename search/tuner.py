@@ -122,6 +122,9 @@ class SearchTuner(kt.Tuner):
             if not self._executor.running():
                 break
             for worker, event in self._executor.events(SILENCE):
+                # First, as a signal to the whole process group ends workers too, which is
+                # not their trials' fault.
+                self._signals.check()
                 self._handle(worker, event, watcher)
             self._signals.check()
             self._end_hung_workers()

@@ -209,8 +209,8 @@ def _quiet_start(log: Path) -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
-    saved = os.dup(2)
     with storage_errors("the log of the workers", log), log.open("ab") as file:
+        saved = os.dup(2)
         os.dup2(file.fileno(), 2)
     try:
         yield

@@ -89,6 +89,13 @@ def death(name: str, seconds: float = 1.0) -> Record:
 
 REASON = "ResourceExhausted: 2 | 3\nno room"
 
+EXPORTED: dict[str, Any] = {
+    "test": {"accuracy": 0.5, "correct": 5},
+    "test_images": 10,
+    "classes": 10,
+    "largest_difference": {"saved_model": 0.0, "keras": 0.0},
+}
+
 RECORDS: list[Record] = [
     run(),
     trial("0000"),
@@ -109,6 +116,6 @@ RECORDS: list[Record] = [
     trial("0003", epochs=3, bracket=0),
     epoch("0003", 1, 0.2, 2.2),
     {"type": "test_read", "why": "export"},
-    {"type": "export", "trial": "0001-1"},
+    {"type": "export", "trial": "0001-1", "metrics": EXPORTED},
 ]
 """Two brackets: `0001` is promoted, `0002` fails, `0003` is still being trained."""

@@ -1,0 +1,77 @@
+"""Whole searches in processes that die, or are refused an operation, at a chosen point."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.search.reliability.crash_points import BEFORE, CrashPoints, Operation
+from tests.search.reliability.fake_executor import FakeExecutor
+from tests.search.reliability.forked import (
+    Ended,
+    command_line,
+    everything,
+    forked,
+    log_training,
+    write_space,
+)
+
+
+class Laboratory:
+    """Searches of one space, each in a folder of its own and in a process that may die."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.space = write_space(folder)
+        self.operations: list[Operation] = []
+
+    def search(
+        self,
+        name: str,
+        at: int = -1,
+        how: str = BEFORE,
+        *more: object,
+        refuse: int = 0,
+        lasting: bool = False,
+    ) -> Ended:
+        """Searches; the process dies at operation `at`, or is refused it with an error."""
+        root = self.folder / name
+        (root / "runs").mkdir(parents=True, exist_ok=True)
+        arguments = ["--space", self.space, "--directory", root / "runs", "--workers", 2]
+        arguments += ["--verbose", *more]
+
+        def prepare() -> None:
+            FakeExecutor.trained = staticmethod(log_training(root / "trained.txt"))
+            log = root / "operations.txt"
+            CrashPoints(root / "runs", at, how, refuse, lasting, log).install()
+
+        return forked(lambda: command_line(arguments, prepare), root / "said.txt")
+
+    def untouched(self) -> dict[str, Any]:
+        ended = self.search("untouched")
+        assert ended.code == 0, ended.said
+        lines = (self.folder / "untouched" / "operations.txt").read_text().splitlines()
+        for line in lines:
+            kind, path, size = line.split("\t")
+            self.operations.append(Operation(kind, path, int(size)))
+        return everything(self.run("untouched"))
+
+    def run(self, name: str) -> Path:
+        return self.folder / name / "runs" / "small"
+
+    def trained(self, name: str) -> list[tuple[str, int]]:
+        path = self.folder / name / "trained.txt"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(lineage, int(epoch)) for lineage, epoch in map(str.split, lines)]
+
+    def forget(self, name: str) -> None:
+        shutil.rmtree(self.folder / name)
+
+
+def differences(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
+    return [
+        f"{key}: {found[key]} is not {expected[key]}"[:2000]
+        for key in expected
+        if found[key] != expected[key]
+    ]

@@ -1,0 +1,170 @@
+"""Workers that crash, hang, fail and babble: retried, then failed with the reason; replaced.
+
+The processes are real, their training is not; see `sabotage.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.journal import read_journal
+from tests.search.command import run as run_really
+from tests.search.command import wait_for_epochs, worker_processes
+from tests.search.reliability import sabotage
+from tests.search.reliability.forked import everything, write_space
+from tests.search.reliability.laboratory import differences
+
+Search = Callable[..., Path]
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> Search:
+    """Runs a search to its end with some sabotage; returns its run directory."""
+
+    def searched(told: dict[str, str] | None = None, check: int = 0, **search: object) -> Path:
+        space = write_space(tmp_path, **search)
+        arguments = ("--space", space, "--directory", tmp_path, "--name", "run", "--workers", 2)
+        result = sabotage.run(*arguments, sabotage=told, check=check)
+        (tmp_path / "said.txt").write_text(result.stdout + result.stderr)
+        return tmp_path / "run"
+
+    return searched
+
+
+@pytest.fixture(scope="module")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    directory = tmp_path_factory.mktemp("untouched")
+    space = write_space(directory)
+    sabotage.run("--space", space, "--directory", directory, "--workers", 2)
+    return everything(directory / "small")
+
+
+def changed(run: Path, untouched: dict[str, Any]) -> list[str]:
+    """What is not as in the untouched search, but for the path of the space."""
+    pair = (everything(run), {**untouched, "export": dict(untouched["export"])})
+    for content in pair:
+        del content["export"]["best/hyperparameters.yaml"]
+    return differences(*pair)
+
+
+def deaths(run: Path) -> dict[str, list[str]]:
+    reasons: dict[str, list[str]] = {}
+    for record in read_journal(run / "journal.jsonl")[0]:
+        if record["type"] == "death":
+            reasons.setdefault(record["trial"], []).append(record["reason"])
+    return reasons
+
+
+def rows(run: Path) -> dict[str, dict[str, Any]]:
+    content = json.loads((run / "summary.json").read_text())
+    return {row["trial"]: row for row in content["trials"]}
+
+
+def test_workers_that_die_once_change_nothing(search: Search, untouched: dict[str, Any]) -> None:
+    once = {
+        "0000": "once exit",
+        "0001": "once segfault",
+        "0002": "once killed",
+        "0003": "once hang",
+        "0004": "once stop",
+    }
+    run = search(once, epoch_time_limit=1)
+    assert not changed(run, untouched)
+    found = deaths(run)
+    assert {name: len(reasons) for name, reasons in found.items()} == dict.fromkeys(once, 1)
+    assert found["0000"] == ["its worker process ended with exit code 3"]
+    assert "SIGSEGV" in found["0001"][0]
+    assert "SIGKILL" in found["0002"][0] and "out-of-memory" in found["0002"][0]
+    assert found["0003"] == found["0004"] == ["it finished no epoch within 1 s"]
+
+
+def test_workers_that_always_die_fail_their_trials(search: Search) -> None:
+    run = search({"0000": "exit", "0001": "segfault", "0003": "hang"}, epoch_time_limit=1)
+    found, table = deaths(run), rows(run)
+    for name, reason in (
+        ("0000", "exit code 3"),
+        ("0001", "SIGSEGV"),
+        ("0003", "no epoch within 1 s"),
+    ):
+        assert len(found[name]) == 3
+        assert table[name]["status"] == "FAILED"
+        assert reason in table[name]["reason"] and "3 times in a row" in table[name]["reason"]
+        assert table[name]["output"] == ["about to go wrong"] * 3
+    finished = [row for row in table.values() if row["status"] == "COMPLETED"]
+    # Each place has a replacement, and each rung all its places.
+    assert {"0000b", "0001b", "0003b"} <= set(table)
+    assert sorted((row["bracket"], row["rung"]) for row in finished) == [
+        *[(0, 0)] * 2,
+        *[(1, 0)] * 3,
+        (1, 1),
+    ]
+    printed = (run / "summary.md").read_text()
+    assert "about to go wrong" in printed and "SIGSEGV" in printed
+    assert "failed: its worker process was killed by SIGSEGV" in (
+        (run.parent / "said.txt").read_text()
+    )
+
+
+def test_trainings_that_raise_fail_at_once(search: Search) -> None:
+    told = {"0000": "exception", "0001": "infinite", "0002": "unpicklable"}
+    run = search(told)
+    table = rows(run)
+    assert not deaths(run)
+    assert table["0000"]["reason"] == "ValueError: shapes (3,) and (4,)"
+    assert any("are not aligned" in line for line in table["0000"]["output"])
+    assert table["0001"]["reason"] == "val_loss is not finite after epoch 1"
+    assert "lambda" in table["0002"]["reason"] or "pickle" in table["0002"]["reason"]
+    assert all(table[name]["status"] == "FAILED" for name in told)
+    assert table["0001b"]["status"] == "COMPLETED"
+
+
+def test_workers_that_say_much_change_nothing(search: Search, untouched: dict[str, Any]) -> None:
+    run = search({"0000": "talkative", "0001": "eager"})
+    assert not changed(run, untouched)
+    assert (run / "trial_0000" / "output.log").stat().st_size > 10_000_000
+
+
+def test_a_search_whose_trials_all_fail(search: Search) -> None:
+    names = [f"{place:04d}{letter}" for place in range(5) for letter in ["", *"bcdefghi"]]
+    run = search(dict.fromkeys(names, "exception"), check=8)
+    said = (run.parent / "said.txt").read_text()
+    assert "trials finished" in said and "ValueError: shapes (3,) and (4,)" in said
+    assert "output.log" in said.replace("\n", "")
+    assert {row["status"] for row in rows(run).values()} == {"FAILED"}
+
+
+def test_killed_fork_server_is_started_again(tmp_path: Path, untouched: dict[str, Any]) -> None:
+    arguments = ["--space", write_space(tmp_path), "--directory", tmp_path, "--workers", 2]
+    process = sabotage.start(*arguments, log=tmp_path / "log.txt", EPOCH_SECONDS="0.2")
+    assert wait_for_epochs(process, tmp_path / "small", 2)
+    while not (workers := worker_processes(process.pid)):
+        assert process.poll() is None
+    stat = Path(f"/proc/{workers[0]}/stat").read_text()
+    os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)  # its parent
+    assert process.wait(timeout=120) == 0, (tmp_path / "log.txt").read_text()
+    assert not changed(tmp_path / "small", untouched)
+
+
+def test_loss_that_is_not_finite(tmp_path: Path) -> None:
+    """A real training that diverges: it fails with the reason, and is not tried again."""
+    (tmp_path / "wild.yaml").write_text(
+        "backbone: {depth: 8}\nattention: {type: none}\n"
+        "recipe: {learning_rate: 100.0, weight_decay: 1.0, warmup: 0.0}\n"
+        "data: {name: cifar10-sample, limit: 260, validation: 10, batch_size: 10}\n"
+        "search: {max_epochs: 1}\n"
+    )
+    began = time.monotonic()
+    result = run_really("--space", tmp_path / "wild.yaml", "--directory", tmp_path, check=8)
+    print(f"{time.monotonic() - began:.0f} s: {result.stderr}")
+    assert "is not finite after epoch 1" in result.stderr and "Traceback" not in result.stderr
+    (row,) = rows(tmp_path / "wild").values()
+    assert row["status"] == "FAILED" and row["val_accuracy"] is None
+    assert not deaths(tmp_path / "wild")
