@@ -26,7 +26,7 @@ from tests.search.reliability.crash_points import (
 from tests.search.reliability.forked import everything
 from tests.search.reliability.laboratory import Laboratory, differences
 
-DEFAULT_POINTS = 40
+DEFAULT_POINTS = 36
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ def test_killed_fork_server_is_started_again(tmp_path: Path, untouched: dict[str
     assert not changed(tmp_path / "small", untouched)
 
 
+@pytest.mark.slow
 def test_loss_that_is_not_finite(tmp_path: Path) -> None:
     """A real training that diverges: it fails with the reason, and is not tried again."""
     (tmp_path / "wild.yaml").write_text(
