@@ -83,7 +83,8 @@ class FakeExecutor:
     def __init__(self, workers: int, log: Path) -> None:
         self._names = [f"worker{number}" for number in range(workers)]
         self._busy: dict[str, tuple[str, Iterator[Event]]] = {}
-        log.open("ab").close()
+        with storage_errors("the log of the workers", log):
+            log.open("ab").close()
 
     def __enter__(self) -> FakeExecutor:
         return self
