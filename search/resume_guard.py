@@ -11,7 +11,6 @@ from typing import Any
 
 from search.errors import RunDirectoryError
 from search.journal import Record, read_journal
-from search.records import FORMAT
 from search.run_directory import journal_path
 from search.space import Space
 from search.state import RunState
@@ -28,13 +27,7 @@ def guard(space: Space, path: Path) -> Record | None:
     Raises:
         RunDirectoryError: If anything differs that the results depend on.
     """
-    records = read_journal(journal_path(path))[0]
-    if records[0].get("format") != FORMAT:
-        raise RunDirectoryError(
-            f"{path} was written in format {records[0].get('format')}; this version reads format "
-            f"{FORMAT}. Use the version of cbam-search that wrote it."
-        )
-    state = RunState.replay(records)
+    state = RunState.replay(read_journal(journal_path(path))[0])  # refuses other formats
     header = state.header
     then, now = header["space"], space.to_dict()
     budgets = extended_budgets(state.budgets, then["search"], now["search"])
