@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypermodels.attention import mechanism, mechanisms
-from hypermodels.backbones import PORTS, families
-from hypermodels.knobs import Knob, KnobError, Section, Setting, Value
+from hypermodels.backbones import all_placements, families, family
+from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, listed
 from hypermodels.recipe import recipe_section
+
+STAGE_WORDS = ("all", "first", "last", "all_but_last")
 
 
 def _normalise_stages(received: Any) -> Any:
@@ -26,23 +28,15 @@ def _normalise_stages(received: Any) -> Any:
 
 
 def _check_stages(value: Any) -> None:
-    if value in ("all", "first", "last"):
+    if value in STAGE_WORDS:
         return
     if not isinstance(value, str) or not re.fullmatch(r"[1-9]\d?(,[1-9]\d?)*", value):
         raise KnobError(
-            f"expected all, first, last or a list of stage numbers such as [2, 3]. "
+            f"expected {listed(STAGE_WORDS)} or a list of stage numbers such as [2, 3]. "
             f"Received: {value!r}"
         )
 
 
-PLACEMENT = Knob(
-    "placement",
-    "choice",
-    "residual",
-    "port of the block where attention acts: residual branch before the addition, pre "
-    "(before the branch), post (after the addition) or identity branch",
-    choices=PORTS,
-)
 BLOCKS = Knob(
     "blocks",
     "choice",
@@ -55,10 +49,24 @@ STAGES = Knob(
     "stages",
     "text",
     "all",
-    "stages that get attention: all, first, last or a list such as [2, 3]",
+    "stages that get attention: all, first, last, all_but_last or a list such as [2, 3]",
     check=_check_stages,
     normalise=_normalise_stages,
 )
+
+
+def placement_knob() -> Knob:
+    """The knob `placement`; what it can be depends on the families that are registered."""
+    known = all_placements()
+    return Knob(
+        "placement",
+        "choice",
+        known[0],
+        "port of the block where attention acts: residual branch before the addition, pre "
+        "(before the branch), post (the block's output), identity branch, or what else the "
+        "family has; its first one where the space says nothing",
+        choices=known,
+    )
 
 
 def backbone_section() -> Section:
@@ -74,7 +82,7 @@ def attention_section() -> Section:
     known = mechanisms()
     names = tuple(entry.name for entry in known)
     selector = Knob("type", "choice", "none", "attention type", choices=names)
-    placed = (PLACEMENT, STAGES, BLOCKS)
+    placed = (placement_knob(), STAGES, BLOCKS)
     variants = {
         entry.name: () if entry.layer is None else (*entry.knobs, *placed) for entry in known
     }
@@ -116,10 +124,16 @@ class Configuration:
         Returns:
             A `Configuration` without inactive knobs.
         """
-        backbone, attention, recipe = (
-            section.resolve(settings.get(section.name, {}), values or {}) for section in sections()
+        chosen = values or {}
+        of_backbone, of_attention, of_recipe = sections()
+        backbone = of_backbone.resolve(settings.get("backbone", {}), chosen)
+        standard = family(str(backbone["family"])).placements[0]
+        attention = {"placement": standard, **settings.get("attention", {})}
+        return cls(
+            backbone,
+            of_attention.resolve(attention, chosen),
+            of_recipe.resolve(settings.get("recipe", {}), chosen),
         )
-        return cls(backbone, attention, recipe)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Mapping[str, Value]]) -> Configuration:

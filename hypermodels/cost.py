@@ -15,10 +15,10 @@ from typing import Any
 import keras
 
 from hypermodels.attention import AttentionLayer, mechanism
-from hypermodels.backbones import PORTS, Tap, family
+from hypermodels.backbones import BackboneError, Site, Tap, family
 from hypermodels.configuration import Configuration, digest
 from hypermodels.knobs import Value
-from hypermodels.network import ImageSpec, backbone_model, placements
+from hypermodels.network import ImageSpec, build_backbone, placements
 from hypermodels.placement import tap_shape
 from hypermodels.recipe import recipe_identity
 
@@ -41,6 +41,7 @@ class Cost:
 @dataclass(frozen=True)
 class _Backbone:
     cost: Cost
+    sites: tuple[Site, ...]
     shapes: Mapping[Tap, tuple[int, int, int]]
 
 
@@ -56,13 +57,19 @@ class CostModel:
         self._backbones: dict[str, _Backbone] = {}
 
     def cost(self, configuration: Configuration) -> Cost:
-        """Parameters and multiply-adds of the whole network."""
+        """Parameters and multiply-adds of the whole network.
+
+        Raises:
+            BackboneError: If the backbone does not fit the images.
+        """
         backbone = self._backbone(configuration.backbone)
         layer = mechanism(str(configuration.attention["type"])).layer
         if layer is None:
             return backbone.cost
         settings = configuration.attention_layer_settings
-        shapes = [backbone.shapes[tap] for _, tap in placements(configuration)]
+        shapes = [
+            backbone.shapes[place.tap] for place in placements(configuration, backbone.sites)
+        ]
         return Cost(
             backbone.cost.parameters + sum(layer.parameters(shape, settings) for shape in shapes),
             backbone.cost.macs + sum(layer.macs(shape, settings) for shape in shapes),
@@ -78,10 +85,15 @@ class CostModel:
         sites: list[Any] = []
         if layer is not None:
             settings = configuration.attention_layer_settings
-            shapes = self._backbone(configuration.backbone).shapes
+            backbone = self._backbone(configuration.backbone)
             sites = [
-                [tap.layer, tap.side, tap.index, layer.identity(shapes[tap], settings)]
-                for _, tap in placements(configuration)
+                [
+                    place.tap.layer,
+                    place.tap.side,
+                    place.tap.index,
+                    layer.identity(backbone.shapes[place.tap], settings),
+                ]
+                for place in placements(configuration, backbone.sites)
             ]
         return digest(
             {
@@ -95,21 +107,31 @@ class CostModel:
     def infeasible(self, configuration: Configuration) -> str | None:
         """Why a configuration cannot be built sensibly, or `None` if it can."""
         attention = configuration.attention
-        stages = family(str(configuration.backbone["family"])).stages
-        wanted = str(attention.get("stages", "all"))
-        if wanted[0].isdigit():
-            beyond = [number for number in wanted.split(",") if int(number) > stages]
-            if beyond:
-                return (
-                    f"attention.stages names stage {', '.join(beyond)}, "
-                    f"but the backbone has {stages} stages"
-                )
+        try:
+            backbone = self._backbone(configuration.backbone)
+        except BackboneError as error:
+            return str(error).rstrip(".")
         layer = mechanism(str(attention["type"])).layer
         if layer is None:
             return None
+        offered = family(str(configuration.backbone["family"])).placements
+        if attention["placement"] not in offered:
+            return (
+                f"attention.placement {attention['placement']} is none of this backbone's: "
+                f"{', '.join(offered)}"
+            )
+        stages = max((site.stage for site in backbone.sites), default=0)
+        wanted = str(attention["stages"])
+        beyond = [
+            number for number in wanted.split(",") if number.isdigit() and int(number) > stages
+        ]
+        if beyond:
+            return (
+                f"attention.stages names stage {', '.join(beyond)}, "
+                f"but the backbone has {stages} stages"
+            )
         shapes = [
-            self._backbone(configuration.backbone).shapes[tap]
-            for _, tap in placements(configuration)
+            backbone.shapes[place.tap] for place in placements(configuration, backbone.sites)
         ]
         if not shapes:
             return "attention.stages and attention.blocks select no block"
@@ -132,11 +154,12 @@ class CostModel:
     def _backbone(self, settings: Mapping[str, Value]) -> _Backbone:
         key = digest(dict(settings))
         if key not in self._backbones:
-            model = backbone_model(settings, self._image)
-            sites = family(str(settings["family"])).sites(settings)
-            taps = {site.ports[port] for site in sites for port in PORTS if port in site.ports}
+            built = build_backbone(settings, self._image)
+            taps = {tap for site in built.sites for tap in site.ports.values()}
             self._backbones[key] = _Backbone(
-                cost_of(model), {tap: tap_shape(model, tap) for tap in taps}
+                cost_of(built.model),
+                built.sites,
+                {tap: tap_shape(built.model, tap) for tap in taps},
             )
         return self._backbones[key]
 

@@ -10,68 +10,75 @@ import keras
 
 from hypermodels.attention import AttentionLayer, mechanism
 from hypermodels.backbones import Site, Tap, family
+from hypermodels.backbones.family import HEAD
 from hypermodels.configuration import Configuration
+from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
-from hypermodels.placement import PlacementError, attach, chosen_sites
+from hypermodels.placement import Placement, PlacementError, attach, placed
 from hypermodels.seeds import derive_seed
+
+__all__ = [
+    "Backbone",
+    "ImageSpec",
+    "attention_gates",
+    "backbone_model",
+    "build_backbone",
+    "build_network",
+    "placements",
+]
 
 
 @dataclass(frozen=True)
-class ImageSpec:
-    """What goes into a network and comes out of it.
+class Backbone:
+    """A built backbone without attention, and the sites where attention can go."""
+
+    model: keras.Model
+    sites: tuple[Site, ...]
+
+
+def build_backbone(settings: Mapping[str, Value], image: ImageSpec) -> Backbone:
+    """Builds a backbone and finds its sites.
 
     Args:
-        shape: Height, width and channels of an image.
-        classes: Integer, number of classes.
-        mean: Mean of each channel on the scale 0..255, or of all channels if one number.
-        std: Standard deviation, likewise.
+        settings: The resolved section `backbone`.
+        image: The `ImageSpec`.
+
+    Raises:
+        BackboneError: If the network does not fit the images.
     """
-
-    shape: tuple[int, int, int]
-    classes: int
-    mean: tuple[float, ...] = (127.5,)
-    std: tuple[float, ...] = (127.5,)
-
-    def __post_init__(self) -> None:
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) not in (1, self.shape[2]):
-                raise ValueError(
-                    f"{name} must have one value, or one for each of the {self.shape[2]} "
-                    f"channels. Received: {values}"
-                )
-        if min(self.std) <= 0:
-            raise ValueError(f"std must be above 0. Received: {self.std}")
+    model = backbone_model(settings, image)
+    return Backbone(model, family(str(settings["family"])).sites(settings, model))
 
 
-def backbone_model(backbone: Mapping[str, Value], image: ImageSpec) -> keras.Model:
+def backbone_model(settings: Mapping[str, Value], image: ImageSpec) -> keras.Model:
     """Builds a backbone without attention: raw `uint8` images in, class scores out.
 
     Normalisation is part of the model, so that what is exported takes images as they are.
     """
-    chosen = family(str(backbone["family"]))
+    chosen = family(str(settings["family"]))
     inputs = keras.Input(image.shape, dtype="uint8", name="image")
-    count = max(len(image.mean), len(image.std))
-    means, stds = (
-        values * count if len(values) == 1 else values for values in (image.mean, image.std)
+    side = int(settings.get("resize", 0))
+    images = (
+        keras.layers.Resizing(side, side, interpolation="bilinear", name="resize")(inputs)
+        if side
+        else inputs
     )
-    scale = [1.0 / std for std in stds]
-    offset = [-mean / std for mean, std in zip(means, stds, strict=True)]
-    single = count == 1
-    normalised = keras.layers.Rescaling(
-        scale[0] if single else scale, offset[0] if single else offset, name="normalise"
-    )(inputs)
-    outputs = chosen.body(normalised, backbone, image.classes)
+    preprocessed = chosen.preprocess(images, settings, image)
+    outputs = chosen.body(preprocessed, settings, image.classes)
     return keras.Model(inputs, outputs, name=chosen.name)
 
 
-def placements(configuration: Configuration) -> tuple[tuple[Site, Tap], ...]:
-    """The sites that get attention and the tap of each, in the order of the network."""
+def placements(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[Placement, ...]:
+    """Where a configuration's attention layers go, in the order of the network."""
     attention = configuration.attention
     if mechanism(str(attention["type"])).layer is None:
         return ()
-    sites = family(str(configuration.backbone["family"])).sites(configuration.backbone)
-    chosen = chosen_sites(sites, stages=str(attention["stages"]), blocks=str(attention["blocks"]))
-    return tuple((site, site.ports[str(attention["placement"])]) for site in chosen)
+    return placed(
+        sites,
+        str(attention["placement"]),
+        stages=str(attention["stages"]),
+        blocks=str(attention["blocks"]),
+    )
 
 
 def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) -> keras.Model:
@@ -89,16 +96,21 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
         A functional `keras.Model` from `uint8` images `(batch, height, width, channels)`
         to `float32` scores `(batch, classes)`.
     """
+    backbone = build_backbone(configuration.backbone, image)
     kind = mechanism(str(configuration.attention["type"]))
     layers: dict[Tap, AttentionLayer] = {}
-    for site, tap in placements(configuration):
-        name = f"{site.name}_attn"
-        if tap in layers:
+    for place in placements(configuration, backbone.sites):
+        if place.tap in layers:
             raise PlacementError(
-                f"the sites {layers[tap].name} and {name} share one tensor, {tap}."
+                f"the sites {layers[place.tap].name} and {place.name} share one tensor, "
+                f"{place.tap}."
             )
-        layers[tap] = kind.build(configuration.attention, name=name, seed=derive_seed(seed, name))
-    return attach(backbone_model(configuration.backbone, image), layers, seed=seed)
+        layers[place.tap] = kind.build(
+            configuration.attention, name=place.name, seed=derive_seed(seed, place.name)
+        )
+    load = family(str(configuration.backbone["family"])).load
+    pretrained = load is not None and load(backbone.model, configuration.backbone)
+    return attach(backbone.model, layers, seed=seed, copy_weights=pretrained, except_for=(HEAD,))
 
 
 def attention_gates(model: keras.Model, images: Any) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,8 @@ layers would leave `get_layer(name).output` pointing into the old graph).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -29,6 +30,7 @@ def attach(
     *,
     seed: int,
     copy_weights: bool = False,
+    except_for: Collection[str] = (),
 ) -> keras.Model:
     """Rebuilds a functional model with attention layers at the given taps.
 
@@ -39,6 +41,7 @@ def attach(
             layer's name.
         copy_weights: Boolean. If `True`, weights are copied from `model` by layer name
             (a pretrained network), and only attention starts anew.
+        except_for: Names of layers whose weights are not copied.
 
     Returns:
         A new functional model; with an empty mapping, a re-seeded copy.
@@ -60,6 +63,7 @@ def attach(
             f"It has {len(names)} layers, such as {', '.join(sorted(names)[:5])}."
         )
     passed: Counter[Tap] = Counter()
+    clones: dict[str, Any] = {}
 
     def gated(tap: Tap, tensor: Any) -> Any:
         if tap not in attention:
@@ -67,19 +71,23 @@ def attach(
         passed[tap] += 1
         return attention[tap](tensor)
 
-    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
-        config = seeded(layer.get_config(), seed, layer.name)
-        return type(layer).from_config(config)
+    def clone(layer: Any) -> Any:
+        if not isinstance(layer, keras.layers.Layer):
+            return layer  # an operation such as `x + y`: it has no weights
+        if layer.name not in clones:  # a layer that is called twice stays one layer
+            config = seeded(layer.get_config(), seed, layer.name)
+            clones[layer.name] = type(layer).from_config(config)
+        return clones[layer.name]
 
-    def call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-        if args and isinstance(args[0], list | tuple):
-            tensors = [
-                gated(Tap(layer.name, "input", place), tensor)
-                for place, tensor in enumerate(args[0])
-            ]
-            args = (type(args[0])(tensors), *args[1:])
-        elif args:
-            args = (gated(Tap(layer.name, "input", 0), args[0]), *args[1:])
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        several = bool(args) and isinstance(args[0], list | tuple)
+        tensors = list(args[0]) if several else list(args[:1])
+        for place in range(len(tensors)):
+            tensors[place] = gated(Tap(layer.name, "input", place), tensors[place])
+            instead = Tap(layer.name, "instead", place)
+            if instead in attention:
+                return gated(instead, tensors[place])
+        args = (type(args[0])(tensors), *args[1:]) if several else (*tensors, *args[1:])
         return gated(Tap(layer.name, "output"), layer(*args, **kwargs))
 
     rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
@@ -92,14 +100,54 @@ def attach(
             f"every site must be passed exactly once, but the model passes {details}."
         )
     if copy_weights:
-        _copy_weights(model, rebuilt)
+        _copy_weights(model, rebuilt, except_for)
     return rebuilt
 
 
-def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+def _copy_weights(source: keras.Model, target: keras.Model, except_for: Collection[str]) -> None:
+    kept = {layer.name for layer in target.layers} - set(except_for)
     for layer in source.layers:
-        if layer.weights:
+        if layer.weights and layer.name in kept:
             target.get_layer(layer.name).set_weights(layer.get_weights())
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One attention layer of a configuration: its name, and where it goes."""
+
+    name: str
+    site: Site
+    port: str
+    tap: Tap
+
+
+def placed(
+    sites: tuple[Site, ...], ports: str, *, stages: str = "all", blocks: str = "all"
+) -> tuple[Placement, ...]:
+    """Where the attention layers of a configuration go.
+
+    Args:
+        sites: All sites of the backbone.
+        ports: `attention.placement`: a port, or several joined by `+`.
+        stages: `attention.stages`.
+        blocks: `attention.blocks`.
+
+    Returns:
+        The placements in the order of the network; sites without the port have none.
+    """
+    wanted = ports.split("+")
+    having = tuple(site for site in sites if any(port in site.ports for port in wanted))
+    return tuple(
+        Placement(
+            f"{site.name}_attn" if len(wanted) == 1 else f"{site.name}_{port}_attn",
+            site,
+            port,
+            site.ports[port],
+        )
+        for site in chosen_sites(having, stages=stages, blocks=blocks)
+        for port in wanted
+        if port in site.ports
+    )
 
 
 def chosen_sites(
@@ -109,7 +157,8 @@ def chosen_sites(
 
     Args:
         sites: All sites of the backbone.
-        stages: `"all"`, `"first"`, `"last"`, or stage numbers such as `"2,3"`.
+        stages: `"all"`, `"first"`, `"last"`, `"all_but_last"`, or stage numbers such as
+            `"2,3"`.
         blocks: `"all"`, `"first"`, `"last"` (of each stage) or `"alternate"` (every
             second block, from the first).
 
@@ -117,14 +166,21 @@ def chosen_sites(
         The chosen sites in the order of the network.
     """
     numbers = sorted({site.stage for site in sites})
-    wanted = {"all": numbers, "first": numbers[:1], "last": numbers[-1:]}.get(stages)
+    words = {
+        "all": numbers,
+        "first": numbers[:1],
+        "last": numbers[-1:],
+        "all_but_last": numbers[:-1],
+    }
+    wanted = words.get(stages)
     if wanted is None:
         wanted = [int(number) for number in stages.split(",")]
     in_stages = [site for site in sites if site.stage in wanted]
+    first = {site.stage: site.block for site in reversed(in_stages)}
     last = {site.stage: site.block for site in in_stages}
     keep: Mapping[str, Callable[[Site], bool]] = {
         "all": lambda site: True,
-        "first": lambda site: site.block == 1,
+        "first": lambda site: site.block == first[site.stage],
         "last": lambda site: site.block == last[site.stage],
         "alternate": lambda site: site.block % 2 == 1,
     }
@@ -146,7 +202,7 @@ def tap_shape(model: keras.Model, tap: Tap) -> tuple[int, int, int]:
     """
     layer = model.get_layer(tap.layer)
     tensor = layer.output if tap.side == "output" else layer.input
-    if isinstance(tensor, list | tuple):
+    if tap.side != "output" and isinstance(tensor, list | tuple):
         tensor = tensor[tap.index]
     shape = tuple(tensor.shape)
     if len(shape) != 4 or None in shape[1:]:

@@ -220,8 +220,13 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
                 )
 
 
-SHAPED = {"attention.reduction_ratio", "attention.spatial_kernel_size", "attention.stages"}
-"""Knobs whose values may be too large for a network."""
+SHAPED = {
+    "attention.reduction_ratio",
+    "attention.spatial_kernel_size",
+    "attention.stages",
+    "attention.placement",
+}
+"""Knobs whose values may fit no network that is on offer."""
 
 _PLACING = ("attention.type", "attention.placement", "attention.stages", "attention.blocks")
 

@@ -142,8 +142,8 @@ def check_record(record: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     kind = record.get("type")
     if not isinstance(kind, str):
         raise malformed(record, "it has no type")
-    if bool(header) == (kind == "run") and kind in ("run", "extended"):
-        raise malformed(record, "it stands where it cannot")
+    if bool(header) == (kind == "run"):
+        raise malformed(record, "a journal begins with its one record of type run")
     if kind == "run" and record.get("format") != FORMAT:
         raise RunDirectoryError(
             f"the run was written in format {str(record.get('format'))[:40]}; this version reads "

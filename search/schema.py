@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypermodels.configuration import STAGE_WORDS
 from hypermodels.knobs import Knob
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
@@ -58,7 +59,8 @@ def _value(knob: Knob) -> dict[str, Any]:
         return {"enum": list(knob.choices)}
     if knob.kind == "text":
         if knob.name == "stages":
-            words = {"type": "string", "pattern": r"^(all|first|last|[1-9]\d?(,[1-9]\d?)*)$"}
+            pattern = rf"^({'|'.join(STAGE_WORDS)}|[1-9]\d?(,[1-9]\d?)*)$"
+            words = {"type": "string", "pattern": pattern}
             return {"anyOf": [words, {"type": "integer", "minimum": 1}, _STAGES]}
         return {"type": "string", "minLength": 1}
     bounds = {"minimum": knob.minimum, "maximum": knob.maximum}

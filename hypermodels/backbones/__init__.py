@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from hypermodels.backbones.family import (
-    PORTS,
+    RESIDUAL_PLACEMENTS,
+    BackboneError,
     Family,
     Site,
     Tap,
+    all_placements,
     families,
     family,
     register_family,
@@ -15,12 +17,14 @@ from hypermodels.backbones.resnet_v1 import RESNET_V1
 from hypermodels.backbones.resnet_v2 import RESNET_V2
 
 __all__ = [
-    "PORTS",
+    "RESIDUAL_PLACEMENTS",
     "RESNET_V1",
     "RESNET_V2",
+    "BackboneError",
     "Family",
     "Site",
     "Tap",
+    "all_placements",
     "families",
     "family",
     "register_family",

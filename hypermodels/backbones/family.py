@@ -10,11 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import keras
+
+from hypermodels.image import ImageSpec, normalised
 from hypermodels.knobs import Knob, KnobError, Value
 
-PORTS = ("residual", "pre", "post", "identity")
+RESIDUAL_PLACEMENTS = ("residual", "pre", "post", "identity")
 """Where in a residual block attention acts (SE paper, figure 5): on the residual branch
 before the addition, before the branch, after the addition, or on the identity branch."""
+
+
+class BackboneError(ValueError):
+    """A backbone that cannot be built on such images; the message says what would work."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,14 @@ class Tap:
 
     Args:
         layer: String, the layer's name.
-        side: `"output"` or `"input"`.
+        side: `"output"`, `"input"`, or `"instead"`: attention acts on the layer's input and
+            what it gives takes the place of the layer's output. So it replaces the gate
+            of a network that comes with attention of its own.
         index: Integer, which of the layer's inputs.
     """
 
     layer: str
-    side: Literal["output", "input"]
+    side: Literal["output", "input", "instead"]
     index: int = 0
 
 
@@ -40,7 +49,8 @@ class Site:
         name: String, unique in the backbone; the attention layer is `<name>_attn`.
         stage: Integer from 1.
         block: Integer from 1, counted within its stage.
-        ports: Mapping from a port's name to its tap.
+        ports: Mapping from a port's name to its tap. Blocks of one backbone may differ
+            in the ports they have; attention goes to those that have the chosen one.
     """
 
     name: str
@@ -56,19 +66,58 @@ class Family:
     Args:
         name: String, the value of `backbone.family`.
         knobs: What can be set of it, e.g. its depth.
-        body: Callable `(inputs, settings, classes) -> class scores` that adds the
-            network to a float image tensor; every layer is named.
-        sites: Callable `settings -> sites` in the order of the network.
-        stages: Integer, number of stages.
+        body: Callable `(inputs, settings, classes) -> class scores` that adds the network
+            to a preprocessed image tensor; every layer is named. Raises `BackboneError`
+            where the network does not fit the images.
+        sites: Callable `(settings, model) -> sites` in the order of the network; `model`
+            is the built backbone, for families whose sites are found in the graph.
+        placements: What `attention.placement` can be: ports, or several joined by `+`.
+            The first is where the literature puts attention in such a network, and the
+            default.
         summary: String, one line.
+        preprocess: Callable `(images, settings, image_spec) -> inputs` from images on the
+            scale 0..255.
+        load: Callable `(model, settings) -> bool` that puts pretrained weights into a
+            built backbone and tells whether there were any to put, or `None`.
     """
 
     name: str
     knobs: tuple[Knob, ...]
     body: Callable[[Any, Mapping[str, Value], int], Any]
-    sites: Callable[[Mapping[str, Value]], tuple[Site, ...]]
-    stages: int
+    sites: Callable[[Mapping[str, Value], keras.Model], tuple[Site, ...]]
+    placements: tuple[str, ...]
     summary: str
+    preprocess: Callable[[Any, Mapping[str, Value], ImageSpec], Any] = (
+        lambda images, settings, image: normalised(images, image)
+    )
+    load: Callable[[keras.Model, Mapping[str, Value]], bool] | None = None
+
+
+RESIZE = Knob(
+    "resize",
+    "integer",
+    0,
+    "side to which images are resized inside the network; 0 means as they are",
+    minimum=0,
+    maximum=4096,
+)
+
+
+def classifier(features: Any, classes: int) -> Any:
+    """Global average pooling and a softmax layer; scores in float32 under any policy."""
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+    return keras.layers.Dense(
+        classes, "softmax", kernel_initializer="he_normal", dtype="float32", name=HEAD
+    )(pooled)
+
+
+HEAD = "classes"
+"""The layer that gives the scores; it is never pretrained."""
+
+
+def all_placements() -> tuple[str, ...]:
+    """What `attention.placement` can be in any registered family."""
+    return tuple(dict.fromkeys(name for each in families() for name in each.placements))
 
 
 _FAMILIES: dict[str, Family] = {}

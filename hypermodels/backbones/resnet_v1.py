@@ -15,9 +15,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 from keras import layers
 
-from hypermodels.backbones.family import Family, Site, Tap, depth_knob, register_family
+from hypermodels.backbones.family import (
+    RESIDUAL_PLACEMENTS,
+    Family,
+    Site,
+    Tap,
+    classifier,
+    depth_knob,
+    register_family,
+)
 from hypermodels.knobs import Value
 
 WIDTHS = (16, 32, 64)
@@ -37,14 +46,6 @@ def batch_norm(name: str) -> layers.BatchNormalization:
     steps, and the validation scores of a first rung are noise; 0.9 is PyTorch's value.
     """
     return layers.BatchNormalization(momentum=0.9, name=name)
-
-
-def classifier(features: Any, classes: int) -> Any:
-    """Global average pooling and a softmax layer; scores in float32 under any policy."""
-    pooled = layers.GlobalAveragePooling2D(name="pool")(features)
-    return layers.Dense(
-        classes, "softmax", kernel_initializer="he_normal", dtype="float32", name="classes"
-    )(pooled)
 
 
 def blocks_per_stage(settings: Mapping[str, Value]) -> int:
@@ -72,7 +73,7 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(x, classes)
 
 
-def sites(settings: Mapping[str, Value]) -> tuple[Site, ...]:
+def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
     """One site a block; the residual port is the standard place of the SE and CBAM papers."""
     return tuple(
         Site(
@@ -97,7 +98,7 @@ RESNET_V1 = register_family(
         (depth_knob(6, 20, (20, 32, 44, 56, 110, 164)),),
         body,
         sites,
-        len(WIDTHS),
+        RESIDUAL_PLACEMENTS,
         "ResNet v1 for small images: basic blocks, 6n+2 layers",
     )
 )

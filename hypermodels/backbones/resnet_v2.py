@@ -14,10 +14,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import keras
 from keras import layers
 
-from hypermodels.backbones.family import Family, Site, Tap, depth_knob, register_family
-from hypermodels.backbones.resnet_v1 import batch_norm, classifier, conv
+from hypermodels.backbones.family import (
+    RESIDUAL_PLACEMENTS,
+    Family,
+    Site,
+    Tap,
+    classifier,
+    depth_knob,
+    register_family,
+)
+from hypermodels.backbones.resnet_v1 import batch_norm, conv
 from hypermodels.knobs import Value
 
 BOTTLENECKS = (16, 64, 128)
@@ -51,7 +60,7 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(_activated(x, "head", 1), classes)
 
 
-def sites(settings: Mapping[str, Value]) -> tuple[Site, ...]:
+def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
     """One site a block; `pre` is the residual branch's input, before its activation."""
 
     def first_layer(name: str) -> str:
@@ -80,7 +89,7 @@ RESNET_V2 = register_family(
         (depth_knob(9, 20, (20, 56, 110, 164, 1001)),),
         body,
         sites,
-        len(WIDTHS),
+        RESIDUAL_PLACEMENTS,
         "ResNet v2 for small images: pre-activation bottlenecks, 9n+2 layers",
     )
 )

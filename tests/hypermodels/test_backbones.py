@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.backbones import PORTS, families, family, register_family
+from hypermodels.backbones import RESIDUAL_PLACEMENTS, families, family, register_family
 from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
 from hypermodels.knobs import KnobError
-from hypermodels.network import ImageSpec, backbone_model, build_network
+from hypermodels.network import ImageSpec, backbone_model, build_backbone, build_network
 from hypermodels.placement import tap_shape
 from hypermodels.presets import PRESETS, preset
 from tests.hypermodels.helpers import DEPTHS, TINY, images, numpy
@@ -174,19 +174,19 @@ def test_depth_is_the_number_of_weighted_layers() -> None:
 def test_sites_and_taps_at_any_image_size(name: str, shape: tuple[int, int, int]) -> None:
     settings = {"family": name, "depth": DEPTHS[name]}
     image = ImageSpec(shape, 5)
-    model = backbone_model(settings, image)
-    sites = family(name).sites(settings)
-    assert len({site.name for site in sites}) == len(sites) == family(name).stages
+    backbone = build_backbone(settings, image)
+    model, sites = backbone.model, backbone.sites
+    assert len({site.name for site in sites}) == len(sites) == 3
     widths = {"resnet_v1": (16, 32, 64), "resnet_v2": (64, 128, 256)}[name]
     height, width = shape[:2]
     for site in sites:
-        assert tuple(site.ports) == PORTS
+        assert tuple(site.ports) == RESIDUAL_PLACEMENTS
         if site.stage > 1:
             height, width = -(-height // 2), -(-width // 2)
         for port in ("residual", "post", "identity"):
             assert tap_shape(model, site.ports[port]) == (height, width, widths[site.stage - 1])
         assert tap_shape(model, site.ports["pre"])[2] == (16, *widths)[site.stage - 1]
-    assert len({tap for site in sites for tap in site.ports.values()}) == len(sites) * len(PORTS)
+    assert len({tap for site in sites for tap in site.ports.values()}) == len(sites) * 4
     reference = backbone_model(settings, ImageSpec((32, 32, 3), 5)).count_params()
     assert model.count_params() == reference - (3 - shape[2]) * 9 * 16
     scores = numpy(model(images(2, image)))
@@ -197,7 +197,7 @@ def test_sites_and_taps_at_any_image_size(name: str, shape: tuple[int, int, int]
 @each_family
 def test_sites_follow_the_network(name: str) -> None:
     depth = {"resnet_v1": 20, "resnet_v2": 29}[name]
-    sites = family(name).sites({"family": name, "depth": depth})
+    sites = build_backbone({"family": name, "depth": depth}, TINY).sites
     assert [(site.stage, site.block) for site in sites] == [
         (stage, block) for stage in (1, 2, 3) for block in (1, 2, 3)
     ]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hypermodels.attention import AttentionLayer, Mechanism
-from hypermodels.backbones import PORTS
+from hypermodels.backbones import RESIDUAL_PLACEMENTS
 from hypermodels.configuration import Configuration
 from hypermodels.cost import Cost, CostModel, cost_of
 from hypermodels.network import ImageSpec, build_network
@@ -49,7 +49,7 @@ def counted(model: keras.Model) -> Cost:
 @pytest.mark.parametrize("name", list(DEPTHS))
 @pytest.mark.parametrize("entry", LAYERED, ids=lambda entry: entry.name)
 def test_cost_is_what_is_built(entry: Mechanism, name: str) -> None:
-    for number, port in enumerate(PORTS):
+    for number, port in enumerate(RESIDUAL_PLACEMENTS):
         image = (TINY, ODD)[number % 2]
         chosen = configuration(
             name,
@@ -87,8 +87,8 @@ def test_a_backbone_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from hypermodels import cost
 
     calls: list[Any] = []
-    real = cost.backbone_model
-    monkeypatch.setattr(cost, "backbone_model", lambda *args: calls.append(args) or real(*args))
+    real = cost.build_backbone
+    monkeypatch.setattr(cost, "build_backbone", lambda *args: calls.append(args) or real(*args))
     model = CostModel(TINY)
     for attention in ({}, {"type": "se"}, {"type": "cbam"}, {"type": "cbam", "stages": "last"}):
         model.cost(configuration(**attention))

@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 
 from hypermodels.attention import AttentionLayer, ChannelAttention, mechanism
-from hypermodels.backbones import PORTS, Site, Tap, families, family
-from hypermodels.network import attention_gates, backbone_model, build_network, placements
+from hypermodels.backbones import RESIDUAL_PLACEMENTS, Site, Tap, families
+from hypermodels.network import (
+    attention_gates,
+    backbone_model,
+    build_backbone,
+    build_network,
+    placements,
+)
 from hypermodels.placement import PlacementError, attach, chosen_sites, tap_shape
 from tests.hypermodels.helpers import (
     DEPTHS,
@@ -111,7 +117,7 @@ V2 = {
 }
 
 
-@pytest.mark.parametrize("port", PORTS)
+@pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
 @pytest.mark.parametrize(
     ("name", "depth", "expected"), [("resnet_v1", 14, V1), ("resnet_v2", 20, V2)]
 )
@@ -121,7 +127,7 @@ def test_attention_sits_where_it_is_meant_to(
     """Sites are placed one at a time: neighbours would stand between a layer and its own."""
     settings = {"family": name, "depth": depth}
     plain = backbone_model(settings, TINY)
-    for site in family(name).sites(settings):
+    for site in build_backbone(settings, TINY).sites:
         if site.name not in expected[port]:
             continue
         layer = ChannelAttention(name=f"{site.name}_attn", seed=1)
@@ -131,7 +137,7 @@ def test_attention_sits_where_it_is_meant_to(
         assert len(model.layers) == len(plain.layers) + 1
 
 
-@pytest.mark.parametrize("port", PORTS)
+@pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
 @each_family
 def test_every_site_is_hit_once(name: str, port: str) -> None:
     chosen = configuration(name, type="se", placement=port)
@@ -139,12 +145,13 @@ def test_every_site_is_hit_once(name: str, port: str) -> None:
     layers = [layer for layer in model.layers if isinstance(layer, AttentionLayer)]
     assert [layer.name for layer in layers] == ["s1b1_attn", "s2b1_attn", "s3b1_attn"]
     assert all(len(layer._inbound_nodes) == 1 for layer in layers)
-    for layer, (_, tap) in zip(layers, placements(chosen), strict=True):
-        plain = backbone_model(chosen.backbone, TINY)
-        assert tuple(layer.input.shape[1:]) == tap_shape(plain, tap)
+    plain = build_backbone(chosen.backbone, TINY)
+    for layer, place in zip(layers, placements(chosen, plain.sites), strict=True):
+        assert layer.name == place.name
+        assert tuple(layer.input.shape[1:]) == tap_shape(plain.model, place.tap)
 
 
-@pytest.mark.parametrize("port", PORTS)
+@pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
 @each_family
 def test_values_change_as_computed(name: str, port: str) -> None:
     """A gate of 0.25 at the last block, against the block's equation written out."""
@@ -153,7 +160,7 @@ def test_values_change_as_computed(name: str, port: str) -> None:
     for layer in plain.layers:
         if layer.weights:
             randomise(layer, scale=0.3)
-    site = family(name).sites(settings)[-1]
+    site = build_backbone(settings, TINY).sites[-1]
     gated = attach(plain, {site.ports[port]: constant(0.25)}, seed=1, copy_weights=True)
 
     def run(layer: str, x: Any) -> Any:
@@ -206,7 +213,7 @@ def test_nothing_to_place_gives_a_copy() -> None:
     np.testing.assert_array_equal(numpy(copy(images(2))), numpy(plain(images(2))))
 
 
-@pytest.mark.parametrize("port", PORTS)
+@pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
 @each_family
 def test_identity_start_keeps_a_pretrained_network(name: str, port: str) -> None:
     settings = {"family": name, "depth": DEPTHS[name]}
@@ -218,8 +225,8 @@ def test_identity_start_keeps_a_pretrained_network(name: str, port: str) -> None
         name, type="cbam", gate="identity_start", spatial_norm="bn", placement=port
     )
     layers: dict[Tap, AttentionLayer] = {}
-    for site, tap in placements(chosen):
-        layers[tap] = mechanism("cbam").build(chosen.attention, name=f"{site.name}_attn", seed=2)
+    for place in placements(chosen, build_backbone(settings, TINY).sites):
+        layers[place.tap] = mechanism("cbam").build(chosen.attention, name=place.name, seed=2)
     gated = attach(plain, layers, seed=5, copy_weights=True)
     np.testing.assert_allclose(numpy(gated(images(4))), numpy(plain(images(4))), atol=1e-5)
     assert gated.count_params() > plain.count_params()

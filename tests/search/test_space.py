@@ -445,7 +445,7 @@ SAID = {
     B + "attention: {type: se, stages: []}": "my.yaml:2: attention.stages: expected a list of "
     "stage numbers. Received: [].",
     B + "attention: {type: se, stages: [0]}": "my.yaml:2: attention.stages: expected all, first, "
-    "last or a list of stage numbers such as [2, 3]. Received: '0'.",
+    "last, all_but_last or a list of stage numbers such as [2, 3]. Received: '0'.",
     # domains
     "backbone: {depth: {}}": "my.yaml:1: backbone.depth: a tuned key has exactly one of choice, "
     "int or float. Received: {}.",

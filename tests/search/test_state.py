@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypermodels.configuration import Configuration
+from search.errors import RunDirectoryError
 from search.hyperband import Candidate, Outcome, TrialPlan
 from search.journal import decode, encode
 from search.state import COMPLETED, FAILED, RUNNING, RunState, trial_record
@@ -142,12 +143,18 @@ def test_the_record_of_a_plan_comes_back_as_its_trial() -> None:
         "0012b-2", "0012b", 12, Candidate(configuration, "ab12", "none"), 1, 3, 2, 9, 27, "0012b-1"
     )
     record = json.loads(json.dumps(trial_record(plan, 274_442, 41_000_000)))
-    found = RunState.replay([record]).trials["0012b-2"]
+    found = RunState.replay([run(), record]).trials["0012b-2"]
     assert found.configuration == configuration
     assert (found.lineage, found.preset, found.iteration, found.bracket) == ("0012b", "none", 1, 3)
     assert (found.rung, found.epochs, found.parent) == (2, 9, "0012b-1")
     assert (found.parameters, found.macs) == (274_442, 41_000_000)
     assert (found.status, found.score, found.seconds, found.deaths) == (RUNNING, None, 0.0, 0)
+
+
+def test_a_journal_begins_with_its_run_record() -> None:
+    for records in ([trial("0000")], [run(), run()], [{"type": "of a later version"}]):
+        with pytest.raises(RunDirectoryError, match="begins with its one record of type run"):
+            RunState.replay(records)
 
 
 # ---- ranking ----------------------------------------------------------------------------
