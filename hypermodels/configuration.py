@@ -74,7 +74,9 @@ def backbone_section() -> Section:
     known = families()
     names = tuple(family.name for family in known)
     selector = Knob("family", "choice", names[0], "backbone family", choices=names)
-    return Section("backbone", selector, {family.name: family.knobs for family in known})
+    variants = {family.name: family.knobs for family in known}
+    implied: dict[str, str] = {each: each for each in ("application", "model")}
+    return Section("backbone", selector, variants, implied)
 
 
 def attention_section() -> Section:
@@ -127,7 +129,7 @@ class Configuration:
         chosen = values or {}
         of_backbone, of_attention, of_recipe = sections()
         backbone = of_backbone.resolve(settings.get("backbone", {}), chosen)
-        standard = family(str(backbone["family"])).placements[0]
+        standard = family(str(backbone["family"])).standard_placement(backbone)
         attention = {"placement": standard, **settings.get("attention", {})}
         return cls(
             backbone,

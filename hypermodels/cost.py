@@ -15,10 +15,10 @@ from typing import Any
 import keras
 
 from hypermodels.attention import AttentionLayer, mechanism
-from hypermodels.backbones import BackboneError, Site, Tap, family
+from hypermodels.backbones import BackboneError, Site, Tap
 from hypermodels.configuration import Configuration, digest
 from hypermodels.knobs import Value
-from hypermodels.network import ImageSpec, build_backbone, placements
+from hypermodels.network import ImageSpec, build_backbone, placements, taken_out
 from hypermodels.placement import tap_shape
 from hypermodels.recipe import recipe_identity
 
@@ -37,12 +37,19 @@ class Cost:
     parameters: int
     macs: int
 
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.parameters + other.parameters, self.macs + other.macs)
+
+    def __sub__(self, other: Cost) -> Cost:
+        return Cost(self.parameters - other.parameters, self.macs - other.macs)
+
 
 @dataclass(frozen=True)
 class _Backbone:
     cost: Cost
     sites: tuple[Site, ...]
     shapes: Mapping[Tap, tuple[int, int, int]]
+    own: Mapping[Tap, Cost]
 
 
 class CostModel:
@@ -63,17 +70,17 @@ class CostModel:
             BackboneError: If the backbone does not fit the images.
         """
         backbone = self._backbone(configuration.backbone)
+        total = backbone.cost
+        for tap in taken_out(configuration, backbone.sites):
+            total = total - backbone.own[tap]
         layer = mechanism(str(configuration.attention["type"])).layer
         if layer is None:
-            return backbone.cost
+            return total
         settings = configuration.attention_layer_settings
-        shapes = [
-            backbone.shapes[place.tap] for place in placements(configuration, backbone.sites)
-        ]
-        return Cost(
-            backbone.cost.parameters + sum(layer.parameters(shape, settings) for shape in shapes),
-            backbone.cost.macs + sum(layer.macs(shape, settings) for shape in shapes),
-        )
+        for place in placements(configuration, backbone.sites):
+            shape = backbone.shapes[place.tap]
+            total = total + Cost(layer.parameters(shape, settings), layer.macs(shape, settings))
+        return total
 
     def identity(self, configuration: Configuration) -> str:
         """A hash that is equal for configurations that build and train the same network.
@@ -114,11 +121,12 @@ class CostModel:
         layer = mechanism(str(attention["type"])).layer
         if layer is None:
             return None
-        offered = family(str(configuration.backbone["family"])).placements
-        if attention["placement"] not in offered:
+        ports = {port: None for site in backbone.sites for port in site.ports}
+        lacking = [port for port in str(attention["placement"]).split("+") if port not in ports]
+        if lacking:
             return (
-                f"attention.placement {attention['placement']} is none of this backbone's: "
-                f"{', '.join(offered)}"
+                f"attention.placement {attention['placement']} is none of this backbone's, "
+                f"which has {', '.join(ports)}"
             )
         stages = max((site.stage for site in backbone.sites), default=0)
         wanted = str(attention["stages"])
@@ -160,6 +168,11 @@ class CostModel:
                 cost_of(built.model),
                 built.sites,
                 {tap: tap_shape(built.model, tap) for tap in taps},
+                {
+                    site.own: cost_of_gate(built.model, site.own)
+                    for site in built.sites
+                    if site.own
+                },
             )
         return self._backbones[key]
 
@@ -169,11 +182,36 @@ def cost_of(model: keras.Model) -> Cost:
     return Cost(model.count_params(), sum(layer_macs(layer) for layer in model.layers))
 
 
+def cost_of_gate(model: keras.Model, gate: Tap) -> Cost:
+    """What a network's own gate weighs: all layers that serve nothing else.
+
+    Args:
+        model: The built backbone.
+        gate: Where the gate is multiplied in; its input that is not the gate's stays.
+    """
+    needed: set[str] = set()
+    waiting = list(model.outputs)
+    while waiting:
+        operation, node, _ = waiting.pop()._keras_history
+        if operation.name in needed:
+            continue
+        needed.add(operation.name)
+        tensors = operation._inbound_nodes[node].input_tensors
+        waiting += [tensors[gate.index]] if operation.name == gate.layer else tensors
+    spare = [layer for layer in model.layers if layer.name not in needed]
+    parameters = sum(layer.count_params() for layer in spare)
+    return Cost(parameters, sum(layer_macs(layer) for layer in spare))
+
+
 def layer_macs(layer: keras.layers.Layer) -> int:
     """Multiply-adds of one built layer for one image; zero for layers without any."""
     if isinstance(layer, AttentionLayer):
         shape = layer.input.shape
         return layer.macs((shape[1], shape[2], shape[3]), layer.get_config())
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        _, height, width, _ = layer.output.shape
+        kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
+        return int(sum(math.prod(each.shape) for each in kernels) * height * width)
     if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
         # Every output position of a kernel's channel costs one pass over the kernel.
         _, height, width, _ = layer.output.shape

@@ -194,11 +194,14 @@ class Section:
         name: String, the key in the space, e.g. `"attention"`.
         selector: The deciding `Knob`, a `"choice"`.
         variants: Mapping from each value of the selector to the knobs it activates.
+        implied: Mapping from a knob that stands for the selector to the value it implies:
+            whoever writes `application:` need not write `family: application`.
     """
 
     name: str
     selector: Knob
     variants: Mapping[str, tuple[Knob, ...]]
+    implied: Mapping[str, str] = field(default_factory=dict)
 
     def path(self, knob: Knob) -> str:
         """The knob's full name: YAML path, hyperparameter name and summary column."""
@@ -229,7 +232,8 @@ class Section:
         """
         known = self.knobs()
         accepted: dict[str, Setting] = {}
-        for name in sorted(settings, key=lambda name: name != self.selector.name):
+        first = (self.selector.name, *self.implied)
+        for name in sorted(settings, key=lambda name: name not in first):
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 meant = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
@@ -249,9 +253,17 @@ class Section:
 
     def selected(self, settings: Mapping[str, Setting]) -> tuple[str, ...]:
         """The variants that `settings` can select."""
-        setting = settings.get(self.selector.name, self.selector.default)
+        setting = self._selection(settings)
         values = setting.values if isinstance(setting, Choice) else (setting,)
         return tuple(str(value) for value in values)
+
+    def _selection(self, settings: Mapping[str, Setting]) -> Setting:
+        """What the selector is set to; where it is not, a knob may imply it."""
+        default: Setting = next(
+            (value for name, value in self.implied.items() if name in settings),
+            self.selector.default,
+        )
+        return settings.get(self.selector.name, default)
 
     def owners(self, name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
         """The selectable variants in which the knob called `name` is active."""
@@ -287,7 +299,8 @@ class Section:
                 return values.get(self.path(knob), setting.default)
             return setting
 
-        variant = str(value_of(self.selector))
+        selection = self._selection(settings)
+        variant = str(value_of(self.selector) if self.selector.name in settings else selection)
         active = self.variants[variant]
         return {self.selector.name: variant} | {knob.name: value_of(knob) for knob in active}
 

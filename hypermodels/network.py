@@ -25,6 +25,7 @@ __all__ = [
     "build_backbone",
     "build_network",
     "placements",
+    "taken_out",
 ]
 
 
@@ -81,6 +82,20 @@ def placements(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[P
     )
 
 
+def taken_out(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[Tap, ...]:
+    """The gates of the backbone's own that a configuration takes out of it.
+
+    Blocks that get attention lose theirs: attention replaces attention, it is not stacked.
+    """
+    attended = {place.site.name for place in placements(configuration, sites)}
+    everywhere = configuration.backbone.get("builtin_attention") == "remove"
+    return tuple(
+        site.own
+        for site in sites
+        if site.own is not None and (everywhere or site.name in attended)
+    )
+
+
 def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) -> keras.Model:
     """Builds the uncompiled model of a configuration.
 
@@ -98,13 +113,12 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
     """
     backbone = build_backbone(configuration.backbone, image)
     kind = mechanism(str(configuration.attention["type"]))
-    layers: dict[Tap, AttentionLayer] = {}
+    layers: dict[Tap, AttentionLayer | None] = dict.fromkeys(
+        taken_out(configuration, backbone.sites)
+    )
     for place in placements(configuration, backbone.sites):
         if place.tap in layers:
-            raise PlacementError(
-                f"the sites {layers[place.tap].name} and {place.name} share one tensor, "
-                f"{place.tap}."
-            )
+            raise PlacementError(f"{place.name} and another layer share one tensor, {place.tap}.")
         layers[place.tap] = kind.build(
             configuration.attention, name=place.name, seed=derive_seed(seed, place.name)
         )

@@ -26,7 +26,7 @@ class PlacementError(ValueError):
 
 def attach(
     model: keras.Model,
-    attention: Mapping[Tap, AttentionLayer],
+    attention: Mapping[Tap, AttentionLayer | None],
     *,
     seed: int,
     copy_weights: bool = False,
@@ -36,7 +36,8 @@ def attach(
 
     Args:
         model: Functional `keras.Model`. It is left as it is.
-        attention: Mapping from each tap to the layer to call there.
+        attention: Mapping from each tap to the layer to call there; `None` lets pass what
+            is there, which at a tap of side `"instead"` takes the layer out.
         seed: Integer; every layer's initial weights are derived from it and from the
             layer's name.
         copy_weights: Boolean. If `True`, weights are copied from `model` by layer name
@@ -69,7 +70,8 @@ def attach(
         if tap not in attention:
             return tensor
         passed[tap] += 1
-        return attention[tap](tensor)
+        layer = attention[tap]
+        return tensor if layer is None else layer(tensor)
 
     def clone(layer: Any) -> Any:
         if not isinstance(layer, keras.layers.Layer):

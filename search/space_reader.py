@@ -82,6 +82,9 @@ class SpaceReader:
             if found is not None:
                 settings[selector] = found
         known = selector not in entries or selector in settings
+        if selector not in entries:
+            implied = [section.implied[key] for key in entries if key in section.implied]
+            settings |= {selector: implied[0]} if implied else {}
         for key, entry in entries.items():
             if key == selector:
                 continue

@@ -16,7 +16,12 @@ from hypermodels.backbones.family import (
 from hypermodels.backbones.resnet_v1 import RESNET_V1
 from hypermodels.backbones.resnet_v2 import RESNET_V2
 
+from hypermodels.backbones.applications import APPLICATION  # isort: skip
+from hypermodels.backbones.user_model import MODEL  # isort: skip
+
 __all__ = [
+    "APPLICATION",
+    "MODEL",
     "RESIDUAL_PLACEMENTS",
     "RESNET_V1",
     "RESNET_V2",

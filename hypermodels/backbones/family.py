@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
@@ -30,9 +31,8 @@ class Tap:
 
     Args:
         layer: String, the layer's name.
-        side: `"output"`, `"input"`, or `"instead"`: attention acts on the layer's input and
-            what it gives takes the place of the layer's output. So it replaces the gate
-            of a network that comes with attention of its own.
+        side: `"output"`, `"input"`, or `"instead"`: the layer's input takes the place of
+            its output, as where a gate that a network comes with is taken out.
         index: Integer, which of the layer's inputs.
     """
 
@@ -51,12 +51,15 @@ class Site:
         block: Integer from 1, counted within its stage.
         ports: Mapping from a port's name to its tap. Blocks of one backbone may differ
             in the ports they have; attention goes to those that have the chosen one.
+        own: Where the block multiplies itself by a gate of its own (a side `"instead"`),
+            or `None`. A block that gets attention loses it.
     """
 
     name: str
     stage: int
     block: int
     ports: Mapping[str, Tap]
+    own: Tap | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class Family:
             scale 0..255.
         load: Callable `(model, settings) -> bool` that puts pretrained weights into a
             built backbone and tells whether there were any to put, or `None`.
+        standard: Callable `settings -> placement` where the default differs from network
+            to network of the family.
+        files: Callable `settings -> paths` of the files that the network depends on.
     """
 
     name: str
@@ -91,6 +97,12 @@ class Family:
         lambda images, settings, image: normalised(images, image)
     )
     load: Callable[[keras.Model, Mapping[str, Value]], bool] | None = None
+    standard: Callable[[Mapping[str, Value]], str] | None = None
+    files: Callable[[Mapping[str, Value]], tuple[Path, ...]] = lambda settings: ()
+
+    def standard_placement(self, settings: Mapping[str, Value]) -> str:
+        """The default of `attention.placement` for some settings of the backbone."""
+        return self.standard(settings) if self.standard else self.placements[0]
 
 
 RESIZE = Knob(
