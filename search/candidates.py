@@ -220,7 +220,13 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
                 )
 
 
-SHAPED = {"attention.reduction_ratio", "attention.spatial_kernel_size", "attention.stages"}
+SHAPED = {
+    "attention.dilation",
+    "attention.eca_kernel_size",
+    "attention.reduction_ratio",
+    "attention.spatial_kernel_size",
+    "attention.stages",
+}
 """Knobs whose values may be too large for a network."""
 
 _PLACING = ("attention.type", "attention.placement", "attention.stages", "attention.blocks")
