@@ -7,6 +7,8 @@ Neural Networks", CVPR 2020, eq. 7 and 12. `|t|_odd` is the nearest odd number: 
 authors' code, `t` cut to a whole number, and one more if that is even.
 
 Differences between known implementations:
+* At 2048 channels `t` is 6, as near to 5 as to 7. The code's rule gives 7; the 80 weights
+  that the paper's abstract gives for ResNet-50 are 5 in each of its 16 blocks.
 * timm never goes below a kernel of 3; the paper's formula, which is followed here, gives 1
   below 8 channels. `eca_kernel_size` can be fixed instead.
 * timm's `ceca` closes the channels to a ring where the paper pads with zeros: the knob

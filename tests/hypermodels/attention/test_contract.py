@@ -512,10 +512,101 @@ def test_identity_folds_what_is_one_network_and_no_more(
     assert (layer.identity(shape, first) == layer.identity(shape, second)) is equal
 
 
+@pytest.mark.parametrize(
+    ("name", "channels", "one", "two", "equal"),
+    [
+        ("eca", 16, {"eca_kernel_size": "adaptive"}, {"eca_kernel_size": "3"}, True),
+        ("eca", 128, {"eca_kernel_size": "adaptive"}, {"eca_kernel_size": "3"}, False),
+        ("eca", 4, {"eca_padding": "zero"}, {"eca_padding": "circular"}, True),  # kernel 1
+        ("eca", 16, {"eca_padding": "zero"}, {"eca_padding": "circular"}, False),
+        ("ese", 16, {"gate": "sigmoid"}, {"gate": "hard_sigmoid"}, False),
+        ("bam", 16, {"reduction_ratio": 16}, {"reduction_ratio": 32}, True),
+        ("bam", 16, {"dilation": 1}, {"dilation": 2}, False),
+        ("bam", 16, {"combine": "sum"}, {"combine": "product"}, False),
+        ("bam", 16, {"bam_norm": "output"}, {"bam_norm": "hidden"}, False),
+        ("scse", 16, {"combine": "sum"}, {"combine": "max"}, False),
+        ("scse", 16, {"mlp_bias": True}, {"mlp_bias": False}, False),
+        ("gc", 16, {"gate": "sigmoid"}, {"gate": "identity_start"}, True),  # nothing to gate
+        (
+            "gc",
+            16,
+            {"fusion": "scale", "gate": "sigmoid"},
+            {"fusion": "scale", "gate": "identity_start"},
+            False,
+        ),
+        ("gc", 16, {"fusion": "add"}, {"fusion": "scale"}, False),
+        ("gc", 16, {"context_pooling": "attention"}, {"context_pooling": "avg"}, False),
+        ("simam", 16, {"simam_lambda": 1e-4}, {"simam_lambda": 1e-3}, False),
+        ("coord", 16, {"reduction_ratio": 2}, {"reduction_ratio": 64}, True),  # 8 at least
+        ("coord", 512, {"reduction_ratio": 32}, {"reduction_ratio": 16}, False),
+        ("triplet", 16, {"spatial_kernel_size": 3}, {"spatial_kernel_size": 7}, False),
+    ],
+)
+def test_identity_of_the_other_mechanisms(
+    name: str, channels: int, one: dict[str, Value], two: dict[str, Value], equal: bool
+) -> None:
+    layer: Any = mechanism(name).layer
+    first, second = default_of(name, **one), default_of(name, **two)
+    shape = (4, 4, channels)
+    assert (layer.identity(shape, first) == layer.identity(shape, second)) is equal
+
+
 def test_se_that_pools_as_channel_does_is_channel() -> None:
     se, channel = mechanism("se"), mechanism("channel")
     assert se.layer is channel.layer and se.layer is not None
     pooled = se.settings({"channel_pooling": "avg+max"})
     assert se.layer.identity((4, 4, 16), pooled) == se.layer.identity(
         (4, 4, 16), channel.settings({})
+    )
+
+
+# --- misfit -------------------------------------------------------------------------
+
+
+@st.composite
+def settings_and_map(draw: st.DrawFn) -> tuple[Mechanism, Any, tuple[int, ...]]:
+    entry = draw(st.sampled_from(LAYERED))
+    chosen = {knob.name: draw(st.sampled_from(samples(knob))) for knob in entry.knobs}
+    side, channels = st.integers(1, 16), st.integers(1, 80)
+    return entry, chosen, (draw(side), draw(side), draw(channels))
+
+
+@settings(max_examples=300, deadline=None)
+@given(settings_and_map(), st.tuples(*[st.integers(0, 9)] * 3))
+def test_what_fits_a_map_fits_a_larger_one(
+    case: tuple[Mechanism, Any, tuple[int, ...]], more: tuple[int, ...]
+) -> None:
+    """Otherwise the reason given for the largest of the chosen blocks could be missing."""
+    entry, chosen, shape = case
+    layer: Any = entry.layer
+    reason = layer.misfit(shape, chosen)
+    event(f"{entry.name} fits: {reason is None}")
+    if reason is None:
+        assert layer.misfit(tuple(a + b for a, b in zip(shape, more, strict=True)), chosen) is None
+    else:
+        assert reason.startswith("attention.") and "of every chosen block" in reason
+
+
+@each_mechanism
+def test_defaults_fit_a_usual_map_and_misfits_are_told(entry: Mechanism) -> None:
+    layer: Any = entry.layer
+    for chosen in variants(entry):
+        assert layer.misfit((16, 16, 64), chosen) is None
+    on_one_position = layer.misfit((1, 1, 64), entry.settings({}))
+    needs_positions = {"spatial", "cbam", "bam", "simam", "coord", "triplet"}
+    assert (on_one_position is not None) == (entry.name in needs_positions)
+    knobs = {knob.name for knob in entry.knobs}
+    if "reduction_ratio" in knobs and entry.name != "coord":
+        wide = {**entry.settings({}), "reduction_ratio": 65}
+        assert "reduction_ratio 65 is above" in str(layer.misfit((16, 16, 64), wide))
+
+
+@given(st.integers(1, 4096))
+def test_the_adaptive_kernel_of_eca_is_odd_and_never_above_the_channels(channels: int) -> None:
+    layer: Any = mechanism("eca").layer
+    chosen = mechanism("eca").settings({})
+    assert layer.parameters((4, 4, channels), chosen) % 2 == 1
+    assert layer.misfit((4, 4, channels), chosen) is None
+    assert "eca_kernel_size 9 is above" in str(
+        layer.misfit((4, 4, min(channels, 8)), {**chosen, "eca_kernel_size": "9"})
     )
