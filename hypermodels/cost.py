@@ -15,6 +15,7 @@ from typing import Any
 import keras
 
 from hypermodels.attention import AttentionLayer, mechanism
+from hypermodels.attention.contract import MapShape
 from hypermodels.backbones import BackboneError, Site, Tap
 from hypermodels.configuration import Configuration, digest
 from hypermodels.knobs import Value
@@ -143,21 +144,7 @@ class CostModel:
         ]
         if not shapes:
             return "attention.stages and attention.blocks select no block"
-        ratio = attention.get("reduction_ratio")
-        channels = max(shape[2] for shape in shapes)
-        if ratio is not None and int(ratio) > channels:
-            return (
-                f"attention.reduction_ratio {ratio} is above the channels of every chosen "
-                f"block (at most {channels})"
-            )
-        kernel = attention.get("spatial_kernel_size")
-        side = max(min(shape[0], shape[1]) for shape in shapes)
-        if kernel is not None and int(kernel) > side:
-            return (
-                f"attention.spatial_kernel_size {kernel} is larger than the map of every "
-                f"chosen block (at most {side}x{side})"
-            )
-        return None
+        return _unfit(layer, shapes, configuration.attention_layer_settings)
 
     def _backbone(self, settings: Mapping[str, Value]) -> _Backbone:
         key = digest(dict(settings))
@@ -175,6 +162,25 @@ class CostModel:
                 },
             )
         return self._backbones[key]
+
+
+def _unfit(
+    layer: type[AttentionLayer], shapes: list[MapShape], settings: Mapping[str, Value]
+) -> str | None:
+    """Why the layer fits none of some maps, or `None` if it fits one of them."""
+    if not all(layer.misfit(shape, settings) for shape in shapes):
+        return None
+    height, width, _ = max(shapes, key=lambda shape: min(shape[:2]))
+    largest = (height, width, max(shape[2] for shape in shapes))
+    reason = layer.misfit(largest, settings)
+    if reason is not None:
+        return reason
+    maps = ", ".join("x".join(map(str, shape)) for shape in dict.fromkeys(shapes))
+    given = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return (
+        f"every chosen block is too small or has too few channels for one of the attention's "
+        f"settings (maps {maps}; {given})"
+    )
 
 
 def cost_of(model: keras.Model) -> Cost:

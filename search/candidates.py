@@ -221,10 +221,12 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
 
 
 SHAPED = {
+    "attention.dilation",
+    "attention.eca_kernel_size",
+    "attention.placement",
     "attention.reduction_ratio",
     "attention.spatial_kernel_size",
     "attention.stages",
-    "attention.placement",
 }
 """Knobs whose values may fit no network that is on offer."""
 

@@ -56,7 +56,8 @@ def _described(knob: Knob) -> dict[str, Any]:
 def _value(knob: Knob) -> dict[str, Any]:
     """What one value of a knob looks like."""
     if knob.kind == "choice":
-        return {"enum": list(knob.choices)}
+        numbers = [int(word) for word in knob.choices if knob.normalise and str(word).isdigit()]
+        return {"enum": [*knob.choices, *numbers]}
     if knob.kind == "text":
         if knob.name == "stages":
             pattern = rf"^({'|'.join(STAGE_WORDS)}|[1-9]\d?(,[1-9]\d?)*)$"

@@ -22,7 +22,6 @@ from hypermodels.attention.channel import ChannelAttention, channel_knobs
 from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.attention.spatial import SPATIAL_KNOBS, SpatialAttention
 from hypermodels.knobs import Knob, Value
-from hypermodels.seeds import derive_seed
 
 ORDER = Knob(
     "order",
@@ -83,10 +82,6 @@ class CBAM(AttentionLayer):
     ) -> None:
         super().__init__(**kwargs)
         self.order = self.accept(ORDER, order)
-
-        def seed_of(half: str) -> int | None:
-            return None if self.seed is None else derive_seed(self.seed, half)
-
         self.channel = ChannelAttention(
             reduction_ratio,
             min_hidden,
@@ -94,7 +89,7 @@ class CBAM(AttentionLayer):
             mlp_bias,
             channel_pooling,
             gate,
-            seed=seed_of("channel"),
+            seed=self.seed_for("channel"),
             dtype=self.dtype_policy,
             name="channel",
         )
@@ -103,7 +98,7 @@ class CBAM(AttentionLayer):
             spatial_kernel_size,
             spatial_norm,
             gate,
-            seed=seed_of("spatial"),
+            seed=self.seed_for("spatial"),
             dtype=self.dtype_policy,
             name="spatial",
         )
@@ -155,6 +150,10 @@ class CBAM(AttentionLayer):
             **SpatialAttention.identity(shape, settings),
             "order": settings["order"],
         }
+
+    @staticmethod
+    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return ChannelAttention.misfit(shape, settings) or SpatialAttention.misfit(shape, settings)
 
 
 MECHANISM = register(

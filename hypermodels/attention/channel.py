@@ -26,7 +26,6 @@ from keras import ops
 from hypermodels.attention.activations import GATE, apply_gate, last_initializer
 from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.knobs import Knob, Value
-from hypermodels.seeds import derive_seed
 
 REDUCTION_RATIO = Knob(
     "reduction_ratio",
@@ -62,6 +61,27 @@ def hidden_units(channels: int, reduction_ratio: int, min_hidden: int, divisor: 
     hidden = max(min_hidden, channels // reduction_ratio, 1)
     rounded = (hidden + divisor // 2) // divisor * divisor
     return rounded if rounded >= max(min_hidden, 1) else rounded + divisor
+
+
+def hidden_in(shape: MapShape, settings: Mapping[str, Value]) -> int:
+    """Width of the hidden layer that `settings` give on a map of `shape`."""
+    return hidden_units(
+        shape[2],
+        int(settings["reduction_ratio"]),
+        int(settings["min_hidden"]),
+        int(settings["hidden_divisor"]),
+    )
+
+
+def ratio_misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+    """Why the reduction ratio is too large for a map of `shape`, or `None`."""
+    ratio = int(settings["reduction_ratio"])
+    if ratio <= shape[2]:
+        return None
+    return (
+        f"attention.reduction_ratio {ratio} is above the channels of every chosen block "
+        f"(at most {shape[2]})"
+    )
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -111,24 +131,19 @@ class ChannelAttention(AttentionLayer):
     def build(self, input_shape: Any) -> None:
         channels = int(input_shape[-1])
         hidden = hidden_units(channels, self.reduction_ratio, self.min_hidden, self.hidden_divisor)
-
-        def weight(name: str, shape: tuple[int, ...], initializer: Any) -> Any:
-            return self.add_weight(
-                shape=shape, initializer=initializer, name=name, dtype="float32", autocast=False
-            )
-
-        seed_1, seed_2 = (
-            (derive_seed(self.seed, "kernel_1"), derive_seed(self.seed, "kernel_2"))
-            if self.seed is not None
-            else (None, None)
+        self.kernel_1 = self.float32_weight(
+            "kernel_1",
+            (channels, hidden),
+            keras.initializers.HeNormal(seed=self.seed_for("kernel_1")),
         )
-        self.kernel_1 = weight(
-            "kernel_1", (channels, hidden), keras.initializers.HeNormal(seed=seed_1)
+        self.kernel_2 = self.float32_weight(
+            "kernel_2",
+            (hidden, channels),
+            last_initializer(self.gate, self.seed_for("kernel_2")),
         )
-        self.kernel_2 = weight("kernel_2", (hidden, channels), last_initializer(self.gate, seed_2))
         if self.mlp_bias:
-            self.bias_1 = weight("bias_1", (hidden,), "zeros")
-            self.bias_2 = weight("bias_2", (channels,), "zeros")
+            self.bias_1 = self.float32_weight("bias_1", (hidden,), "zeros")
+            self.bias_2 = self.float32_weight("bias_2", (channels,), "zeros")
         self.built = True
 
     def _mlp(self, pooled: Any) -> Any:
@@ -161,24 +176,15 @@ class ChannelAttention(AttentionLayer):
         }
 
     @staticmethod
-    def _hidden(shape: MapShape, settings: Mapping[str, Value]) -> int:
-        return hidden_units(
-            shape[2],
-            int(settings["reduction_ratio"]),
-            int(settings["min_hidden"]),
-            int(settings["hidden_divisor"]),
-        )
-
-    @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
-        channels, hidden = shape[2], ChannelAttention._hidden(shape, settings)
+        channels, hidden = shape[2], hidden_in(shape, settings)
         biases = channels + hidden if settings["mlp_bias"] else 0
         return 2 * channels * hidden + biases
 
     @staticmethod
     def macs(shape: MapShape, settings: Mapping[str, Value]) -> int:
         passes = 2 if settings["channel_pooling"] == "avg+max" else 1
-        return passes * 2 * shape[2] * ChannelAttention._hidden(shape, settings)
+        return passes * 2 * shape[2] * hidden_in(shape, settings)
 
     @staticmethod
     def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
@@ -186,11 +192,15 @@ class ChannelAttention(AttentionLayer):
         if shape[0] * shape[1] == 1 and pooling == "max":
             pooling = "avg"  # over one position the two are the same number
         return {
-            "channel_hidden": ChannelAttention._hidden(shape, settings),
+            "channel_hidden": hidden_in(shape, settings),
             "mlp_bias": settings["mlp_bias"],
             "channel_pooling": pooling,
             "gate": settings["gate"],
         }
+
+    @staticmethod
+    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return ratio_misfit(shape, settings)
 
 
 def channel_knobs(default_pooling: str) -> tuple[Knob, ...]:

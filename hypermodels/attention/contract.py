@@ -1,8 +1,9 @@
 """The contract every attention mechanism meets, and the registry that knows them all.
 
 A mechanism takes a feature map of shape `(batch, height, width, channels)` and gives one
-of the same shape, scaled by gates. It is one file: a Keras layer with its formulas, the
-knobs it has, and one call of `register`. Nothing else in the program names it.
+of the same shape: scaled by the product of its gates, plus its shift if it has one. It is
+one file: a Keras layer with its formulas, the knobs it has, and one call of `register`.
+Nothing else in the program names it.
 """
 
 from __future__ import annotations
@@ -14,17 +15,21 @@ from typing import Any
 import keras
 
 from hypermodels.knobs import Knob, KnobError, Value
+from hypermodels.seeds import derive_seed
 
 PACKAGE = "cbam_search"
 MapShape = tuple[int, int, int]
 """Height, width and channels of a feature map."""
+SHIFT = "shift"
+"""The name under which `attend` returns what is added and not multiplied."""
 
 
 class AttentionLayer(keras.layers.Layer):
     """Base of the attention layers: same shape out as in, gates computed in float32.
 
-    A subclass defines `attend`, `parameters`, `macs` and `identity`, all of which the
-    contract suite in `tests/hypermodels/attention` runs over every registered mechanism.
+    A subclass defines `attend`, `parameters`, `macs` and `identity`, and `misfit` and
+    `gate_range` where the defaults do not hold; the contract suite in
+    `tests/hypermodels/attention` runs all of them over every registered mechanism.
 
     Under mixed precision the feature map keeps its 16-bit type, while pooled statistics
     and gates are float32: sums over a map overflow float16.
@@ -45,16 +50,30 @@ class AttentionLayer(keras.layers.Layer):
         except KnobError as error:
             raise KnobError(f"{type(self).__name__}({knob.name}=...): {error}") from error
 
+    def float32_weight(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
+        """Adds a weight that stays float32 under mixed precision."""
+        return self.add_weight(
+            shape=shape, initializer=initializer, name=name, dtype="float32", autocast=False
+        )
+
+    def seed_for(self, part: str) -> int | None:
+        """The seed of one weight or sublayer, derived from the layer's own."""
+        return None if self.seed is None else derive_seed(self.seed, part)
+
     def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
-        """Returns the scaled feature map and its gates by name.
+        """Returns the attended feature map and its gates by name.
 
         Args:
             inputs: Tensor of shape `(batch, height, width, channels)`.
 
         Returns:
-            A tensor of the same shape and type, and a dict with the float32 gates:
-            `"channel"` of shape `(batch, 1, 1, channels)`, `"spatial"` of shape
-            `(batch, height, width, 1)`, or whichever of them the mechanism has.
+            A tensor of the same shape and type, and a dict of float32 tensors that
+            broadcast to it: `"channel"` of shape `(batch, 1, 1, channels)`, `"spatial"`
+            of `(batch, height, width, 1)`, `"height"` of `(batch, height, 1, channels)`,
+            `"width"` of `(batch, 1, width, channels)`, `"map"` of the whole shape, or
+            whichever of them the mechanism has. The output is the input times all of
+            them. A mechanism that adds returns what it adds as `"shift"`; it comes after
+            the product.
         """
         raise TypeError(f"{type(self).__name__} must define attend(inputs)")
 
@@ -89,6 +108,21 @@ class AttentionLayer(keras.layers.Layer):
         one hidden unit)."""
         raise TypeError("an attention layer must define identity(shape, settings)")
 
+    @staticmethod
+    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        """Why it cannot sensibly work on a map of `shape`, or `None` if it can.
+
+        A configuration is refused if every chosen block is a misfit. The reason is asked
+        for once more with the largest map and the most channels among them, so it is
+        worded for all: `... of every chosen block (at most 64)`.
+        """
+        return None
+
+    @staticmethod
+    def gate_range(settings: Mapping[str, Value]) -> tuple[float, float]:
+        """Least and greatest value that a gate can take; a shift has no bounds."""
+        return 0.0, 2.0 if settings.get("gate") == "identity_start" else 1.0
+
 
 @dataclass(frozen=True)
 class Mechanism:
@@ -107,6 +141,11 @@ class Mechanism:
     knobs: tuple[Knob, ...]
     summary: str
     reference: str
+
+    @property
+    def offers_identity_start(self) -> bool:
+        """Whether a knob can make the layer return its input unchanged at step 0."""
+        return any(knob.name == "gate" and "identity_start" in knob.choices for knob in self.knobs)
 
     def settings(self, attention: Mapping[str, Value]) -> dict[str, Value]:
         """This mechanism's own knobs out of a resolved attention section."""

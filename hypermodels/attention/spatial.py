@@ -23,8 +23,8 @@ from keras import ops
 
 from hypermodels.attention.activations import GATE, apply_gate, last_initializer
 from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.normalisation import batch_norm
 from hypermodels.knobs import Knob, Value
-from hypermodels.seeds import derive_seed
 
 SPATIAL_POOLING = Knob(
     "spatial_pooling",
@@ -53,6 +53,17 @@ SPATIAL_NORM = Knob(
 def _zero_gamma(spatial_norm: str, gate: str) -> bool:
     """Whether the batch norm's gamma starts at 0."""
     return spatial_norm == "bn_zero_gamma" or gate == "identity_start"
+
+
+def kernel_misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+    """Why the spatial kernel is too large for a map of `shape`, or `None`."""
+    size, side = int(settings["spatial_kernel_size"]), min(shape[0], shape[1])
+    if size <= side:
+        return None
+    return (
+        f"attention.spatial_kernel_size {size} is larger than the map of every chosen block "
+        f"(at most {side}x{side})"
+    )
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -94,27 +105,18 @@ class SpatialAttention(AttentionLayer):
         self.gate = self.accept(GATE, gate)
         self.norm: Any = None
         if spatial_norm != "none":
-            # Where the gate must start at 1, gamma starts at 0 and not the kernel: batch
-            # norm of a constant map passes no gradient to gamma, and gamma 0 none to the
-            # kernel, so with both at 0 neither would ever move.
-            self.norm = keras.layers.BatchNormalization(
-                momentum=0.9,  # as in the backbones, for short rungs; the paper's code: 0.99
-                epsilon=1e-5,
-                gamma_initializer="zeros" if _zero_gamma(spatial_norm, gate) else "ones",
-                dtype="float32",
-                name="norm",
-            )
+            # Where the gate must start at 1, gamma starts at 0 and not the kernel.
+            self.norm = batch_norm("norm", zero_gamma=_zero_gamma(spatial_norm, gate))
 
     def build(self, input_shape: Any) -> None:
         size = self.spatial_kernel_size
         inputs = 2 if self.spatial_pooling == "avg+max" else 1
-        seed = derive_seed(self.seed, "kernel") if self.seed is not None else None
-        self.kernel = self.add_weight(
-            shape=(size, size, inputs, 1),
-            initializer=last_initializer(self.gate if self.norm is None else "sigmoid", seed),
-            name="kernel",
-            dtype="float32",
-            autocast=False,
+        self.kernel = self.float32_weight(
+            "kernel",
+            (size, size, inputs, 1),
+            last_initializer(
+                self.gate if self.norm is None else "sigmoid", self.seed_for("kernel")
+            ),
         )
         if self.norm is not None:
             self.norm.build((*input_shape[:-1], 1))
@@ -168,6 +170,10 @@ class SpatialAttention(AttentionLayer):
         if own["spatial_norm"] == "bn" and _zero_gamma("bn", str(own["gate"])):
             own["spatial_norm"] = "bn_zero_gamma"
         return own
+
+    @staticmethod
+    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return kernel_misfit(shape, settings)
 
 
 SPATIAL_KNOBS = (SPATIAL_POOLING, SPATIAL_KERNEL_SIZE, SPATIAL_NORM)

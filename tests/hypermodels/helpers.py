@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -28,6 +28,8 @@ def samples(knob: Knob) -> tuple[Value, ...]:
         others: tuple[Value, ...] = knob.choices
     elif knob.kind == "boolean":
         others = (True, False)
+    elif knob.kind == "number":
+        others = (float(knob.minimum or 0.0), float(knob.maximum or 1.0))
     else:
         others = (1, 2, 4)
     return (knob.default, *(value for value in others if value != knob.default))
@@ -102,21 +104,44 @@ def fingerprint(arrays: Any) -> str:
     return content.hexdigest()
 
 
-def weight_macs(layer: keras.layers.Layer, positions: int) -> int:
-    """Multiply-adds of the shipped mechanisms, counted from their weights' shapes.
+TIMES: dict[str, Callable[[int, int, int], int]] = {
+    "kernel_1": lambda h, w, c: 1,
+    "kernel_2": lambda h, w, c: 1,
+    "full_kernel": lambda h, w, c: 1,
+    "channel_kernel": lambda h, w, c: c,
+    "kernel": lambda h, w, c: h * w,
+    "context_kernel": lambda h, w, c: h * w,
+    "1_kernel": lambda h, w, c: 1,
+    "2_kernel": lambda h, w, c: 1,
+    "reduce_kernel": lambda h, w, c: h * w,
+    "dilated_1_kernel": lambda h, w, c: h * w,
+    "dilated_2_kernel": lambda h, w, c: h * w,
+    "project_kernel": lambda h, w, c: h * w,
+    "strip_kernel": lambda h, w, c: h + w,
+    "height_kernel": lambda h, w, c: h,
+    "width_kernel": lambda h, w, c: w,
+    "height_width_kernel": lambda h, w, c: h * w,
+    "width_channel_kernel": lambda h, w, c: w * c,
+    "height_channel_kernel": lambda h, w, c: h * c,
+}
+"""How often each weight of the shipped mechanisms is applied to one map."""
 
-    A matrix is applied once for each statistic it is given; a convolution kernel once at
-    each position of the map.
-    """
+
+def weight_macs(layer: keras.layers.Layer, shape: tuple[int, int, int]) -> int:
+    """Multiply-adds of the shipped mechanisms, counted from their weights' shapes."""
     config = layer.get_config()
     total = 0
     for name, weight in named_weights(layer).items():
-        size = int(np.prod(weight.shape))
         kind = name.rpartition("/")[2]
-        if kind in ("kernel_1", "kernel_2"):
-            total += size * len(config["channel_pooling"].split("+"))
-        elif kind == "kernel":
-            total += size * positions
-        elif not (kind.startswith("bias") or "norm/" in name):
-            raise NotImplementedError(f"count the multiply-adds of {name!r} by hand here")
+        if kind in TIMES:
+            # The MLP of channel attention is applied once for each statistic.
+            statistics = (
+                config["channel_pooling"]
+                if kind in ("kernel_1", "kernel_2") and ("channel_pooling" in config)
+                else "one"
+            )
+            passes = len(statistics.split("+"))
+            total += int(np.prod(weight.shape)) * TIMES[kind](*shape) * passes
+        elif not ("bias" in kind or "norm/" in name):
+            raise NotImplementedError(f"count the multiply-adds of {name!r} in TIMES")
     return total

@@ -41,7 +41,7 @@ def counted(model: keras.Model) -> Cost:
         elif isinstance(layer, keras.layers.Dense):
             macs += tensors[0].shape[-1] * layer.units
         elif isinstance(layer, AttentionLayer):
-            macs += weight_macs(layer, height * width)
+            macs += weight_macs(layer, (height, width, tensors[0].shape[-1]))
         sizes[layer.name] = (height, width)
     return Cost(parameters, macs)
 
@@ -158,7 +158,10 @@ def test_different_networks_stay_different(one: dict[str, Any], two: dict[str, A
     ("settings", "reason"),
     [
         ({"type": "none"}, None),
-        ({"type": "cbam", "reduction_ratio": 64}, None),
+        ({"type": "channel", "reduction_ratio": 64}, None),
+        ({"type": "cbam", "reduction_ratio": 64, "stages": "1,2"}, "64 is above .*at most 32"),
+        # Blocks with 64 channels have maps of 2x2, those with larger maps fewer channels.
+        ({"type": "cbam", "reduction_ratio": 64}, "maps 8x8x16, 4x4x32, 2x2x64; reduction_ratio"),
         ({"type": "cbam", "reduction_ratio": 65}, "reduction_ratio 65 .*at most 64"),
         ({"type": "se", "reduction_ratio": 32, "stages": "first"}, "at most 16"),
         ({"type": "se", "reduction_ratio": 32, "stages": "1,2"}, None),
@@ -169,6 +172,14 @@ def test_different_networks_stay_different(one: dict[str, Any], two: dict[str, A
         ),
         ({"type": "spatial", "spatial_kernel_size": 3, "stages": "2,3"}, None),
         ({"type": "spatial", "spatial_kernel_size": 3, "stages": "last"}, "at most 2x2"),
+        ({"type": "triplet", "stages": "2,3"}, "spatial_kernel_size 7 is larger .*4x4"),
+        ({"type": "bam", "dilation": 4}, "dilation 4 makes .* 9x9, larger .*at most 8x8"),
+        ({"type": "bam", "dilation": 2}, None),
+        ({"type": "bam", "dilation": 1, "reduction_ratio": 65}, "reduction_ratio 65 .*most 64"),
+        ({"type": "scse", "reduction_ratio": 65}, "reduction_ratio 65 .*most 64"),
+        ({"type": "gc", "stages": "first"}, "16 leaves .* one hidden unit.*at most 16 channels"),
+        ({"type": "gc", "stages": "1,2"}, None),
+        ({"type": "coord", "reduction_ratio": 4096}, None),
         ({"type": "se", "stages": "4"}, "names stage 4, but the backbone has 3"),
         ({"type": "se", "stages": "1,4,5"}, "names stage 4, 5, but"),
     ],

@@ -3,28 +3,25 @@
 Nothing here uses Keras. Weights come as a dict from name to array: `kernel_1`, `bias_1`,
 `kernel_2`, `bias_2` of the channel half, `kernel`, `norm/gamma`, `norm/beta`,
 `norm/moving_mean`, `norm/moving_variance` of the spatial half, with the prefixes
-`channel/` and `spatial/` for CBAM.
+`channel/` and `spatial/` for CBAM. The other mechanisms are in `reference_channel` and
+`reference_map`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-Array = np.ndarray
-Weights = Mapping[str, Array]
-EPSILON = 1e-5
-
-
-def gate_of(name: str, logits: Array) -> Array:
-    """Sigmoid, its piecewise linear relative, or twice the sigmoid."""
-    if name == "hard_sigmoid":
-        return np.clip(logits / 6.0 + 0.5, 0.0, 1.0)
-    result = 1.0 / (1.0 + np.exp(-logits))
-    return 2.0 * result if name == "identity_start" else result
+from tests.hypermodels.attention import reference_channel, reference_map
+from tests.hypermodels.attention.reference_common import (
+    Array,
+    Weights,
+    batch_norm,
+    gate_of,
+    half,
+)
 
 
 def channel_gate(x: Array, weights: Weights, settings: Mapping[str, Any]) -> Array:
@@ -77,21 +74,20 @@ def spatial_gate(x: Array, weights: Weights, settings: Mapping[str, Any], traini
     """gate(norm(conv([mean; max]))), one value for each image and position."""
     logits = spatial_logits(x, weights, settings)
     if settings["spatial_norm"] != "none":
-        mean = logits.mean() if training else weights["norm/moving_mean"][0]
-        variance = (
-            ((logits - mean) ** 2).mean() if training else weights["norm/moving_variance"][0]
-        )
-        standard = (logits - mean) / math.sqrt(variance + EPSILON)
-        logits = standard * weights["norm/gamma"][0] + weights["norm/beta"][0]
+        logits = batch_norm(logits[..., None], weights, "norm", training)[..., 0]
     return gate_of(settings["gate"], logits)[..., None]
 
 
-def half(weights: Weights, name: str) -> dict[str, Array]:
-    """The weights of one half of CBAM, without their prefix."""
-    prefix = f"{name}/"
-    return {
-        key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)
-    }
+OTHERS = {
+    "ese": reference_channel.ese,
+    "eca": reference_channel.eca,
+    "gc": reference_channel.gc,
+    "bam": reference_map.bam,
+    "scse": reference_map.scse,
+    "simam": reference_map.simam,
+    "coord": reference_map.coord,
+    "triplet": reference_map.triplet,
+}
 
 
 def attend(
@@ -109,6 +105,8 @@ def attend(
     if name == "spatial":
         gate = spatial_gate(x, weights, settings, training)
         return x * gate, {"spatial": gate}
+    if name in OTHERS:
+        return OTHERS[name](x, weights, settings, training)
     if name != "cbam":
         raise NotImplementedError(f"write a NumPy reference of {name!r} here")
     of_channel, of_spatial = half(weights, "channel"), half(weights, "spatial")
