@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hypermodels.attention import mechanism, mechanisms
+from hypermodels.attention import mechanisms
 from hypermodels.backbones import all_placements, families, family
 from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, listed
+from hypermodels.per_stage import StagedSection, listed_knobs, settings_in
 from hypermodels.recipe import recipe_section
 
 STAGE_WORDS = ("all", "first", "last", "all_but_last")
@@ -79,21 +80,56 @@ def backbone_section() -> Section:
     return Section("backbone", selector, variants, implied)
 
 
-def attention_section() -> Section:
-    """The section `attention`: the type, its knobs and where it goes."""
+def attention_section(stages: int = 0) -> Section:
+    """The section `attention`: the type, its knobs and where it goes.
+
+    Args:
+        stages: Integer, the stages that may have settings of their own.
+    """
     known = mechanisms()
     names = tuple(entry.name for entry in known)
     selector = Knob("type", "choice", "none", "attention type", choices=names)
-    placed = (placement_knob(), STAGES, BLOCKS)
+    placing = (placement_knob(), STAGES, BLOCKS)
     variants = {
-        entry.name: () if entry.layer is None else (*entry.knobs, *placed) for entry in known
+        entry.name: () if entry.layer is None else (*entry.knobs, *placing) for entry in known
     }
-    return Section("attention", selector, variants)
+    return StagedSection("attention", selector, variants, shared=placing, stages=stages)
 
 
-def sections() -> tuple[Section, Section, Section]:
-    """The three sections of a configuration, in the order of a space."""
-    return backbone_section(), attention_section(), recipe_section()
+def sections(
+    settings: Mapping[str, Mapping[str, Setting]] | None = None,
+) -> tuple[Section, Section, Section]:
+    """The three sections of a configuration, in the order of a space.
+
+    Args:
+        settings: What a space sets, by section; with `attention.per_stage` the section
+            `attention` has the knobs of every stage.
+    """
+    of_backbone = backbone_section()
+    given = settings or {}
+    stages = 0
+    if listed_knobs(given.get("attention", {})):
+        stages = _most_stages(of_backbone, given.get("backbone", {}))
+    return of_backbone, attention_section(stages), recipe_section()
+
+
+def _most_stages(section: Section, backbone: Mapping[str, Setting]) -> int:
+    """How many stages the backbones that can be chosen have at most.
+
+    Raises:
+        KnobError: If a backbone's stages are known only once it is built.
+    """
+    most = 0
+    for name in section.selected(backbone):
+        chosen = family(name)
+        if chosen.stages is None:
+            raise KnobError(
+                f"how many stages a backbone of {name} has is not known "
+                "before it is built. Use one of the families, or set stages instead"
+            )
+        resolved = section.resolve({**backbone, section.selector.name: name}, {})
+        most = max(most, chosen.stages(resolved))
+    return most
 
 
 @dataclass(frozen=True)
@@ -127,7 +163,7 @@ class Configuration:
             A `Configuration` without inactive knobs.
         """
         chosen = values or {}
-        of_backbone, of_attention, of_recipe = sections()
+        of_backbone, of_attention, of_recipe = sections(settings)
         backbone = of_backbone.resolve(settings.get("backbone", {}), chosen)
         standard = family(str(backbone["family"])).standard_placement(backbone)
         attention = {"placement": standard, **settings.get("attention", {})}
@@ -156,10 +192,9 @@ class Configuration:
             for name, value in values.items()
         }
 
-    @property
-    def attention_layer_settings(self) -> dict[str, Value]:
-        """The settings of the attention layer alone, without where it is placed."""
-        return mechanism(str(self.attention["type"])).settings(self.attention)
+    def attention_in(self, stage: int) -> dict[str, Value]:
+        """The attention settings that hold in one stage of the backbone."""
+        return settings_in(self.attention, stage)
 
 
 def digest(content: Any) -> str:

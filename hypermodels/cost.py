@@ -14,13 +14,19 @@ from typing import Any
 
 import keras
 
-from hypermodels.attention import AttentionLayer, mechanism
+from hypermodels.attention import AttentionLayer, Mechanism, mechanism
 from hypermodels.attention.contract import MapShape
 from hypermodels.backbones import BackboneError, Site, Tap
 from hypermodels.configuration import Configuration, digest
 from hypermodels.knobs import Value
-from hypermodels.network import ImageSpec, build_backbone, placements, taken_out
-from hypermodels.placement import tap_shape
+from hypermodels.network import (
+    ImageSpec,
+    build_backbone,
+    mechanism_at,
+    placements,
+    taken_out,
+)
+from hypermodels.placement import Placement, tap_shape
 from hypermodels.recipe import recipe_identity
 
 
@@ -74,13 +80,8 @@ class CostModel:
         total = backbone.cost
         for tap in taken_out(configuration, backbone.sites):
             total = total - backbone.own[tap]
-        layer = mechanism(str(configuration.attention["type"])).layer
-        if layer is None:
-            return total
-        settings = configuration.attention_layer_settings
-        for place in placements(configuration, backbone.sites):
-            shape = backbone.shapes[place.tap]
-            total = total + Cost(layer.parameters(shape, settings), layer.macs(shape, settings))
+        for attended in self._attended(configuration, backbone):
+            total = total + attended.cost()
         return total
 
     def identity(self, configuration: Configuration) -> str:
@@ -89,25 +90,11 @@ class CostModel:
         Two settings that differ in name alone are one: a ratio that gives the same hidden
         units everywhere, `stages: [1, 2, 3]` of three, `se` that pools as `channel` does.
         """
-        layer = mechanism(str(configuration.attention["type"])).layer
-        sites: list[Any] = []
-        if layer is not None:
-            settings = configuration.attention_layer_settings
-            backbone = self._backbone(configuration.backbone)
-            sites = [
-                [
-                    place.tap.layer,
-                    place.tap.side,
-                    place.tap.index,
-                    layer.identity(backbone.shapes[place.tap], settings),
-                ]
-                for place in placements(configuration, backbone.sites)
-            ]
+        backbone = self._backbone(configuration.backbone)
         return digest(
             {
                 "backbone": dict(configuration.backbone),
-                "layer": layer.__name__ if layer is not None and sites else None,
-                "sites": sites,
+                "sites": [each.identity() for each in self._attended(configuration, backbone)],
                 "recipe": recipe_identity(configuration.recipe),
             }
         )
@@ -119,8 +106,7 @@ class CostModel:
             backbone = self._backbone(configuration.backbone)
         except BackboneError as error:
             return str(error).rstrip(".")
-        layer = mechanism(str(attention["type"])).layer
-        if layer is None:
+        if mechanism(str(attention["type"])).layer is None:
             return None
         ports = {port: None for site in backbone.sites for port in site.ports}
         lacking = [port for port in str(attention["placement"]).split("+") if port not in ports]
@@ -139,12 +125,22 @@ class CostModel:
                 f"attention.stages names stage {', '.join(beyond)}, "
                 f"but the backbone has {stages} stages"
             )
-        shapes = [
-            backbone.shapes[place.tap] for place in placements(configuration, backbone.sites)
-        ]
-        if not shapes:
+        attended = self._attended(configuration, backbone)
+        if not attended:
             return "attention.stages and attention.blocks select no block"
-        return _unfit(layer, shapes, configuration.attention_layer_settings)
+        return _unfit(attended)
+
+    def _attended(self, configuration: Configuration, backbone: _Backbone) -> list[_Attended]:
+        """The attention layers of a configuration, none of them built."""
+        return [
+            _Attended(
+                place,
+                mechanism_at(configuration, place.site),
+                backbone.shapes[place.tap],
+                configuration.attention_in(place.site.stage),
+            )
+            for place in placements(configuration, backbone.sites)
+        ]
 
     def _backbone(self, settings: Mapping[str, Value]) -> _Backbone:
         key = digest(dict(settings))
@@ -164,23 +160,61 @@ class CostModel:
         return self._backbones[key]
 
 
-def _unfit(
-    layer: type[AttentionLayer], shapes: list[MapShape], settings: Mapping[str, Value]
-) -> str | None:
-    """Why the layer fits none of some maps, or `None` if it fits one of them."""
-    if not all(layer.misfit(shape, settings) for shape in shapes):
-        return None
-    height, width, _ = max(shapes, key=lambda shape: min(shape[:2]))
-    largest = (height, width, max(shape[2] for shape in shapes))
-    reason = layer.misfit(largest, settings)
-    if reason is not None:
-        return reason
-    maps = ", ".join("x".join(map(str, shape)) for shape in dict.fromkeys(shapes))
-    given = ", ".join(f"{name} {value}" for name, value in settings.items())
-    return (
-        f"every chosen block is too small or has too few channels for one of the attention's "
-        f"settings (maps {maps}; {given})"
-    )
+@dataclass(frozen=True)
+class _Attended:
+    """An attention layer at its place: what it is, on what map, with which settings."""
+
+    place: Placement
+    mechanism: Mechanism
+    shape: MapShape
+    attention: Mapping[str, Value]
+
+    @property
+    def layer(self) -> type[AttentionLayer]:
+        assert self.mechanism.layer is not None, "placements are of mechanisms with a layer"
+        return self.mechanism.layer
+
+    @property
+    def settings(self) -> dict[str, Value]:
+        return self.mechanism.settings(self.attention)
+
+    def cost(self) -> Cost:
+        return Cost(
+            self.layer.parameters(self.shape, self.settings),
+            self.layer.macs(self.shape, self.settings),
+        )
+
+    def identity(self) -> list[Any]:
+        tap = self.place.tap
+        own = self.layer.identity(self.shape, self.settings)
+        return [tap.layer, tap.side, tap.index, self.layer.__name__, own]
+
+
+def _unfit(attended: list[_Attended]) -> str | None:
+    """Why attention fits none of its maps, or `None` if it fits one of them.
+
+    Stages with settings of their own are looked at one by one.
+    """
+    kinds: dict[str, list[_Attended]] = {}
+    for each in attended:
+        kinds.setdefault(digest([each.mechanism.name, each.settings]), []).append(each)
+    for group in kinds.values():
+        layer, settings = group[0].layer, group[0].settings
+        shapes = [each.shape for each in group]
+        if not all(layer.misfit(shape, settings) for shape in shapes):
+            continue
+        height, width, _ = max(shapes, key=lambda shape: min(shape[:2]))
+        largest = (height, width, max(shape[2] for shape in shapes))
+        reason = layer.misfit(largest, settings)
+        if reason is not None:
+            return reason
+        maps = ", ".join("x".join(map(str, shape)) for shape in dict.fromkeys(shapes))
+        given = ", ".join(f"{name} {value}" for name, value in settings.items())
+        return (
+            f"every chosen block is too small or has too few channels for one of the "
+            f"attention's settings (maps {maps}; {given})"
+        )
+    return None
 
 
 def cost_of(model: keras.Model) -> Cost:

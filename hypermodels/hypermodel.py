@@ -17,7 +17,7 @@ import numpy as np
 
 from hypermodels.batches import BatchSource
 from hypermodels.configuration import Configuration, sections
-from hypermodels.knobs import Setting, Value, is_tuned
+from hypermodels.knobs import Setting, Value
 from hypermodels.network import ImageSpec, build_network
 from hypermodels.recipe import Budget, compile_model
 
@@ -70,7 +70,7 @@ class AttentionHyperModel(kt.HyperModel):
 
     def declare_hyperparameters(self, hp: kt.HyperParameters) -> None:
         """Declares every tuned knob, each in the scope of the variants that have it."""
-        for section in sections():
+        for section in sections(self.settings):
             section.declare(hp, self.settings[section.name])
 
     def configuration(self, hp: kt.HyperParameters) -> Configuration:
@@ -146,13 +146,11 @@ class AttentionHyperModel(kt.HyperModel):
         return one_hot
 
     def _is_boolean(self, name: str) -> bool:
-        section_name, _, knob_name = name.partition(".")
-        for section in sections():
-            if section.name == section_name and knob_name in section.knobs():
-                knob = section.knobs()[knob_name]
-                setting = self.settings[section_name].get(knob_name, knob.default)
-                return knob.kind == "boolean" and is_tuned(setting)
-        return False
+        return any(
+            section.path(knob) == name and knob.kind == "boolean"
+            for section in sections(self.settings)
+            for knob, _ in section.tuned(self.settings[section.name])
+        )
 
 
 class _Epochs(keras.utils.PyDataset):

@@ -215,6 +215,10 @@ class Section:
                 found.setdefault(knob.name, knob)
         return found
 
+    def knob(self, key: str) -> Knob | None:
+        """The knob that a key of the space sets, or `None` if it sets none."""
+        return self.knobs().get(key)
+
     def accept(self, settings: Mapping[str, Any]) -> dict[str, Setting]:
         """Returns `settings` with every value as its knob takes it.
 
@@ -234,7 +238,8 @@ class Section:
         accepted: dict[str, Setting] = {}
         first = (self.selector.name, *self.implied)
         for name in sorted(settings, key=lambda name: name not in first):
-            if name not in known:
+            first_of_name = self.knob(name)
+            if first_of_name is None:
                 near = difflib.get_close_matches(name, known, 1)
                 meant = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
                 raise KnobError(f"{self.name} has no knob called {name}. {meant}")
@@ -244,7 +249,7 @@ class Section:
                 for knob in self.variants[variant]
                 if knob.name == name
             ]
-            for knob in takers or [known[name]]:
+            for knob in takers or [first_of_name]:
                 try:
                     accepted[name] = _accept_setting(knob, settings[name])
                 except KnobError as error:

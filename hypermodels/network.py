@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from hypermodels.attention import AttentionLayer, mechanism
+from hypermodels.attention import AttentionLayer, Mechanism, mechanism
 from hypermodels.backbones import Site, Tap, family
 from hypermodels.backbones.family import HEAD
 from hypermodels.configuration import Configuration
@@ -24,6 +24,7 @@ __all__ = [
     "backbone_model",
     "build_backbone",
     "build_network",
+    "mechanism_at",
     "placements",
     "taken_out",
 ]
@@ -74,12 +75,20 @@ def placements(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[P
     attention = configuration.attention
     if mechanism(str(attention["type"])).layer is None:
         return ()
-    return placed(
+    places = placed(
         sites,
         str(attention["placement"]),
         stages=str(attention["stages"]),
         blocks=str(attention["blocks"]),
     )
+    return tuple(
+        place for place in places if mechanism_at(configuration, place.site).layer is not None
+    )
+
+
+def mechanism_at(configuration: Configuration, site: Site) -> Mechanism:
+    """The kind of attention that a configuration has at a site."""
+    return mechanism(str(configuration.attention_in(site.stage)["type"]))
 
 
 def taken_out(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[Tap, ...]:
@@ -112,15 +121,16 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
         to `float32` scores `(batch, classes)`.
     """
     backbone = build_backbone(configuration.backbone, image)
-    kind = mechanism(str(configuration.attention["type"]))
     layers: dict[Tap, AttentionLayer | None] = dict.fromkeys(
         taken_out(configuration, backbone.sites)
     )
     for place in placements(configuration, backbone.sites):
         if place.tap in layers:
             raise PlacementError(f"{place.name} and another layer share one tensor, {place.tap}.")
-        layers[place.tap] = kind.build(
-            configuration.attention, name=place.name, seed=derive_seed(seed, place.name)
+        layers[place.tap] = mechanism_at(configuration, place.site).build(
+            configuration.attention_in(place.site.stage),
+            name=place.name,
+            seed=derive_seed(seed, place.name),
         )
     load = family(str(configuration.backbone["family"])).load
     pretrained = load is not None and load(backbone.model, configuration.backbone)

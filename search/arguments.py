@@ -8,6 +8,9 @@ from pathlib import Path
 from search import __version__
 
 EPILOG = """\
+where attention can go:
+  cbam-search sites --space FILE_OR_NAME   list every place, and what attention adds there
+
 commands on a run directory:
   cbam-search export RUN     export the best model of a run, finished or not
   cbam-search summary RUN    print every trial of a run (--format table, csv, json, markdown)
@@ -102,6 +105,28 @@ def summary_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def sites_parser() -> argparse.ArgumentParser:
+    """The arguments of `sites`."""
+    parser = argparse.ArgumentParser(
+        prog="cbam-search sites",
+        description="Lists where attention can go in a space's backbone: layer, stage, port, "
+        "channels, map size, and the parameters and multiply-adds it would add. Nothing is "
+        "trained or written.",
+    )
+    parser.add_argument("--space", required=True, metavar="FILE_OR_NAME", help="as for a search")
+    parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
+    parser.add_argument(
+        "--image",
+        type=_image,
+        metavar="HxWxC",
+        help="size and channels of an image, instead of looking into the data",
+    )
+    parser.add_argument(
+        "--format", choices=("table", "csv", "json"), default="table", help="(table)"
+    )
+    return parser
+
+
 def verify_parser() -> argparse.ArgumentParser:
     """The arguments of `verify`."""
     parser = argparse.ArgumentParser(
@@ -112,6 +137,14 @@ def verify_parser() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument("--repair", action="store_true", help="rebuild wrong or missing views")
     return parser
+
+
+def _image(text: str) -> tuple[int, int, int]:
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTHxCHANNELS, got {text}")
+    height, width, channels = map(int, parts)
+    return height, width, channels
 
 
 def _positive(text: str) -> int:

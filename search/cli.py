@@ -11,7 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.arguments import export_parser, search_parser, summary_parser, verify_parser
+from search.arguments import (
+    export_parser,
+    search_parser,
+    sites_parser,
+    summary_parser,
+    verify_parser,
+)
 from search.errors import CbamSearchError, StorageError, UsageError
 from search.streams import forgiving_streams, went_away
 
@@ -38,6 +44,8 @@ def _run(arguments: list[str]) -> int:
     try:
         if arguments[:1] == ["export"]:
             return _export(export_parser().parse_args(arguments[1:]))
+        if arguments[:1] == ["sites"]:
+            return _sites(sites_parser().parse_args(arguments[1:]))
         if arguments[:1] == ["summary"]:
             return _summary(summary_parser().parse_args(arguments[1:]))
         if arguments[:1] == ["verify"]:
@@ -159,6 +167,29 @@ def _export(options: argparse.Namespace) -> int:
             print(json.dumps(_result(run, exported), indent=2))
         else:
             print_export(console, exported)
+    return 0
+
+
+def _sites(options: argparse.Namespace) -> int:
+    from search.keras_in_driver import import_keras_without_tensorflow
+
+    import_keras_without_tensorflow()
+    from hypermodels.image import ImageSpec
+    from search.report import print_sites
+    from search.run import image_of_data
+    from search.sites import site_table
+    from search.space_loading import load_space
+    from search.summary import to_csv
+
+    space = load_space(options.space).override("data", name=options.data)
+    image = ImageSpec(options.image, classes=10) if options.image else image_of_data(space)
+    table = site_table(space, image)
+    if options.format == "csv":
+        print(to_csv(table), end="")
+    elif options.format == "json":
+        print(json.dumps(table, indent=2))
+    else:
+        print_sites(_console(options), table)
     return 0
 
 

@@ -30,11 +30,23 @@ def import_keras_without_tensorflow() -> None:
         with _stand_in_for_jax():
             import keras  # noqa: F401
             import keras_tuner  # noqa: F401
+        _forgo_tensorflow()
     finally:
         if before is None:
             del os.environ["KERAS_BACKEND"]
         else:
             os.environ["KERAS_BACKEND"] = before
+
+
+def _forgo_tensorflow() -> None:
+    """Tells Keras that there is no TensorFlow in this process.
+
+    On any backend, Keras imports it as soon as a layer's config is written, only to see
+    whether a value is one of its classes.
+    """
+    from keras.src.utils import module_utils
+
+    module_utils.tensorflow._available = False
 
 
 @contextlib.contextmanager

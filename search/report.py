@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from search.export import Exported
@@ -23,6 +25,48 @@ def print_result(console: Console, run: Path, state: RunState, exported: Exporte
         f"Again on the terminal: cbam-search summary {run}",
         highlight=False,
         soft_wrap=True,
+    )
+
+
+def print_sites(console: Console, rows: list[dict[str, Any]]) -> None:
+    """Prints where attention can go; the places that the space offers stand out."""
+    types = [key.removesuffix(".macs") for key in rows[0] if key.endswith(".macs")] if rows else []
+    table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
+    for heading in ("site", "stage", "port", "layer", "map", "channels"):
+        numeric = heading in ("stage", "channels")
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
+    for name in types:
+        table.add_column(f"+{name}", justify="right", no_wrap=True)
+        table.add_column("MACs", justify="right", no_wrap=True)
+    for row in rows:
+        added = [
+            "does not fit"
+            if row[f"{name}.{what}"] is None and what == "parameters"
+            else shown(row[f"{name}.{what}"])
+            for name in types
+            for what in ("parameters", "macs")
+        ]
+        side = "" if row["side"] == "output" else f" ({row['side']})"
+        table.add_row(
+            row["site"],
+            str(row["stage"]),
+            row["port"],
+            row["layer"] + side,
+            row["map"],
+            str(row["channels"]),
+            *added,
+            style="" if row["offered"] else "dim",
+        )
+    # A name that is cut short is no name, so the table is as wide as it has to be.
+    widest = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.width = max(widest, console.width)
+    console.print(table, soft_wrap=True)
+    offered = [row for row in rows if row["offered"]]
+    blocks = len({row["site"] for row in offered})
+    console.print(
+        f"{len(rows)} places in {len({row['site'] for row in rows})} blocks; the space offers "
+        f"{len(offered)} of them, in {blocks} blocks.",
+        highlight=False,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -9,7 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from search.errors import RunDirectoryError
+from hypermodels.backbones import family
+from hypermodels.knobs import Choice
+from search.definition import tuned_sections
+from search.errors import RunDirectoryError, SpaceError
 from search.journal import Record, read_journal
 from search.run_directory import journal_path
 from search.space import Space
@@ -34,7 +38,7 @@ def guard(space: Space, path: Path) -> Record | None:
     allowed = {*MAY_CHANGE, *(("max_epochs", "hyperband_iterations") if budgets else ())}
     differences = [
         *_differences(_without(then, allowed), _without(now, allowed)),
-        *_differences({"version": header["versions"]}, {"version": versions()}),
+        *_differences({"version": header["versions"]}, {"version": versions(space)}),
     ]
     if differences:
         lines = "\n".join(f"  {line}" for line in differences)
@@ -100,11 +104,36 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 
-def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+def versions(space: Space) -> dict[str, str]:
+    """The versions that a result depends on, files that the backbone is made of included."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
+        **{path.name: _fingerprint(path) for path in _backbone_files(space)},
     }
+
+
+def _backbone_files(space: Space) -> list[Path]:
+    """Weights and code that are no part of this package nor of the space."""
+    backbone = space.settings["backbone"]
+    section = tuned_sections()["backbone"]
+    tuned = {section.path(knob): domain for knob, domain in section.tuned(backbone)}
+    found: dict[Path, None] = {}
+    for name in section.selected(backbone):
+        for path, domain in {**tuned, "": Choice((name,))}.items():
+            for value in domain.values if isinstance(domain, Choice) else ():
+                settings = section.resolve({**backbone, "family": name}, {path: value})
+                found |= dict.fromkeys(family(name).files(settings))
+    return sorted(found)
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    except OSError as error:
+        raise SpaceError(
+            f"the backbone needs {path}, which cannot be read: {error.strerror or error}."
+        ) from error

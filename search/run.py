@@ -131,15 +131,33 @@ def open_run(
 
 def _checked_data(space: Space) -> Dataset:
     """Loads the data and makes sure that the search can start on it."""
-    dataset = load_dataset(
-        str(space.data["name"]),
-        test_fraction=float(space.data["test_fraction"]),
-        image_size=int(space.data["image_size"]) or None,
-    )
+    dataset = _dataset(space)
     fingerprint_of(dataset, split_settings(space))  # raises if the splits cannot be cut
     height, width, channels = dataset.train.images.shape[1:]
     check_feasible(space, ImageSpec((height, width, channels), len(dataset.class_names)))
     return dataset
+
+
+def image_of_data(space: Space) -> ImageSpec:
+    """What the networks of a space take and give, without preparing its data."""
+    name = str(space.data["name"])
+    if name in CIFAR_CLASSES:
+        return ImageSpec((32, 32, 3), CIFAR_CLASSES[name])
+    dataset = _dataset(space)
+    height, width, channels = dataset.train.images.shape[1:]
+    return ImageSpec((height, width, channels), len(dataset.class_names))
+
+
+def _dataset(space: Space) -> Dataset:
+    return load_dataset(
+        str(space.data["name"]),
+        test_fraction=float(space.data["test_fraction"]),
+        image_size=int(space.data["image_size"]) or None,
+    )
+
+
+CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100, "cifar10-sample": 10}
+"""Data sets whose images are known without looking."""
 
 
 def read_run(path: Path) -> RunState:
@@ -181,7 +199,7 @@ def _header(space: Space, info: PreparedInfo) -> Record:
         "format": FORMAT,
         "space": space.to_dict(),
         "data": info.fingerprint,
-        "versions": versions(),
+        "versions": versions(space),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hypermodels.configuration import Configuration
+from hypermodels.configuration import Configuration, sections
 from hypermodels.knobs import (
     Choice,
     Domain,
@@ -21,11 +21,7 @@ from hypermodels.knobs import (
     is_tuned,
 )
 from hypermodels.presets import preset
-from search.definition import (
-    OBJECTIVES,
-    PLAIN_SECTIONS,
-    tuned_sections,
-)
+from search.definition import OBJECTIVES, PLAIN_SECTIONS
 from search.errors import SpaceError
 
 
@@ -59,7 +55,7 @@ class Space:
         """The tuned knobs by full name, in the order of the space."""
         return {
             section.path(knob): (section, knob, domain)
-            for section in tuned_sections().values()
+            for section in sections(self.settings)
             for knob, domain in section.tuned(self.settings[section.name])
         }
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 
+from hypermodels.configuration import sections
 from hypermodels.knobs import (
     Choice,
     FloatRange,
@@ -16,6 +17,7 @@ from hypermodels.knobs import (
     Setting,
     Value,
 )
+from hypermodels.per_stage import STAGE_KEY, StagedSection, listed_knobs, stage_key
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
 from search.errors import did_you_mean
 from search.space import Space
@@ -60,8 +62,47 @@ class SpaceReader:
             name: self.plain_section(name, knobs, root.value.get(name, empty))
             for name, knobs in PLAIN_SECTIONS.items()
         }
+        self.stages_of_their_own(settings, root)
         presets = self.presets(root.value.get("presets", Node([], root.line)))
         return Space(settings, source=self.source, presets=presets, **plain)
+
+    def stages_of_their_own(
+        self, settings: Mapping[str, Mapping[str, Setting]], root: Node
+    ) -> None:
+        """Looks at `attention.per_stage` and the keys of single stages."""
+        attention = settings["attention"]
+        names = listed_knobs(attention)
+        node = root.value.get("attention", root)
+        section = tuned_sections()["attention"]
+        for name in names:
+            if section.knob(stage_key(1, name)) is None:
+                known = [knob for knob in section.knobs() if section.knob(stage_key(1, knob))]
+                self.problem(
+                    node.line,
+                    "attention.per_stage",
+                    f"{name} cannot differ from stage to stage.{did_you_mean(name, known)} "
+                    f"Those that can: {', '.join(known)}.",
+                )
+        keys = [key for key in attention if STAGE_KEY.fullmatch(key)]
+        if keys and not names:
+            self.problem(
+                node.line,
+                f"attention.{keys[0]}",
+                "has no effect without per_stage, the list of knobs that every stage has of "
+                "its own.",
+            )
+        try:
+            count = sections(settings)[1]
+        except KnobError as error:
+            self.problem(node.line, "attention.per_stage", f"{error}.")
+            return
+        assert isinstance(count, StagedSection)
+        for key in keys if names else ():
+            match = STAGE_KEY.fullmatch(key)
+            if match and int(match[1]) > count.stages:
+                self.problem(
+                    node.line, f"attention.{key}", f"the backbone has {count.stages} stages."
+                )
 
     def mapping(self, name: str, node: Node) -> dict[str, Node]:
         if isinstance(node.value, dict):
@@ -89,7 +130,8 @@ class SpaceReader:
             if key == selector:
                 continue
             path = f"{section.name}.{key}"
-            if key not in knobs:
+            knob = section.knob(key)
+            if knob is None:
                 self.problem(
                     entry.line,
                     path,
@@ -105,16 +147,20 @@ class SpaceReader:
                     f"({', '.join(selected)}). Remove it, or choose another {selector}.",
                 )
                 continue
-            found = self.knob_setting(section, knobs[key], settings, entry)
+            found = self.knob_setting(section, knob, settings, entry, path)
             if found is not None:
                 settings[key] = found
         return settings
 
     def knob_setting(
-        self, section: Section, first: Knob, settings: Mapping[str, Setting], node: Node
+        self,
+        section: Section,
+        first: Knob,
+        settings: Mapping[str, Setting],
+        node: Node,
+        path: str,
     ) -> Setting | None:
         """A setting that suits every selectable variant: depths differ between families."""
-        path = section.path(first)
         takers = [
             knob
             for variant in section.selected(settings)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hypermodels.knobs import Value
+from hypermodels.per_stage import STAGE_KEY, listed_knobs, settings_in
 from search.files import storage_errors, write_text
 from search.state import FAILED, RunState, TrialState
 
@@ -213,20 +216,44 @@ def described(state: RunState, trial: TrialState, section: str = "attention") ->
     The field's abbreviations: `r` reduction ratio, `k` spatial kernel size, `lr` learning
     rate, `wd` weight decay.
     """
-    flat = trial.configuration.flat()
-    words = []
-    for key, setting in state.header["space"][section].items():
-        name = f"{section}.{key}"
-        if isinstance(setting, dict) and name in flat and key != "type":
-            value = shown(flat[name])
-            # A word such as `post` speaks for itself, a number needs its name.
-            own = "" if isinstance(flat[name], str) else f"{key}="
-            words.append(_ABBREVIATIONS.get(key, own) + value)
+    settings = trial.configuration.to_dict()[section]
+    words = [
+        _word(key, settings[key])
+        for key, setting in state.header["space"][section].items()
+        if isinstance(setting, dict) and key in settings and key != "type"
+    ]
     if section == "attention":
-        words.insert(0, str(trial.configuration.attention["type"]))
+        words.insert(0, _types(trial.configuration.attention))
         if trial.preset and trial.preset != "none":
             words.append(f"({trial.preset})")
     return " ".join(words)
+
+
+def _word(key: str, value: Value) -> str:
+    """A value with its name; a word such as `post` speaks for itself."""
+    own = "" if isinstance(value, str) else f"{key}="
+    return _ABBREVIATIONS.get(key, own) + shown(value)
+
+
+def _types(attention: Mapping[str, Value]) -> str:
+    """The attention type, or that of each stage: `1:none 2:se,r=4 3:cbam,r=8,k=3`."""
+    names = [name for name in listed_knobs(attention) if name != "type"]
+    if not names and "per_stage" not in attention:
+        return str(attention["type"])
+    stages: dict[int, dict[str, Value]] = {}
+    for key in attention:
+        match = STAGE_KEY.fullmatch(key)
+        if match:
+            stages.setdefault(int(match[1]), settings_in(attention, int(match[1])))
+    return " ".join(
+        f"{stage}:"
+        + ",".join(
+            [str(own["type"]), *(_word(name, own[name]) for name in names if name in own)]
+            if own["type"] != "none"
+            else ["none"]
+        )
+        for stage, own in sorted(stages.items())
+    )
 
 
 def write_summary(run: Path, state: RunState) -> None:

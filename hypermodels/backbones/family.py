@@ -85,6 +85,8 @@ class Family:
         standard: Callable `settings -> placement` where the default differs from network
             to network of the family.
         files: Callable `settings -> paths` of the files that the network depends on.
+        stages: Callable `settings -> number of stages`, or `None` where only the built
+            network shows it.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Family:
     load: Callable[[keras.Model, Mapping[str, Value]], bool] | None = None
     standard: Callable[[Mapping[str, Value]], str] | None = None
     files: Callable[[Mapping[str, Value]], tuple[Path, ...]] = lambda settings: ()
+    stages: Callable[[Mapping[str, Value]], int] | None = None
 
     def standard_placement(self, settings: Mapping[str, Value]) -> str:
         """The default of `attention.placement` for some settings of the backbone."""

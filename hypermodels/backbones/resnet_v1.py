@@ -100,5 +100,6 @@ RESNET_V1 = register_family(
         sites,
         RESIDUAL_PLACEMENTS,
         "ResNet v1 for small images: basic blocks, 6n+2 layers",
+        stages=lambda settings: len(WIDTHS),
     )
 )

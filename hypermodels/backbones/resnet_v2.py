@@ -91,5 +91,6 @@ RESNET_V2 = register_family(
         sites,
         RESIDUAL_PLACEMENTS,
         "ResNet v2 for small images: pre-activation bottlenecks, 9n+2 layers",
+        stages=lambda settings: len(WIDTHS),
     )
 )
