@@ -83,6 +83,7 @@ def test_missing_space(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         ("{type: cbam, stages: [4]}", "the backbone has 3 stages"),
         ("{type: se, reduction_ratio: {choice: [8, 128]}}", "128 is on offer"),
         ("{type: cbam, stages: {choice: [all, [2, 4]]}}", "2,4 is on offer"),
+        ("{type: bam, stages: [3], dilation: {choice: [1, 6]}}", "dilation: 6 is on offer"),
     ],
 )
 def test_a_space_that_can_build_nothing(

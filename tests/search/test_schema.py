@@ -88,6 +88,8 @@ GOOD = [
     "backbone: {}\nattention: {type: cbam, stages: [2, 3]}",
     "backbone: {}\nattention: {type: cbam, stages: {choice: [all, last, 2, [2, 3]]}}",
     "backbone: {}\nattention: {type: se, mlp_bias: {choice: [true, false]}}",
+    "backbone: {}\nattention: {type: eca, eca_kernel_size: {choice: [adaptive, 3, '5']}}",
+    "backbone: {}\nattention: {type: simam, simam_lambda: {float: [1e-5, 0.1], sampling: log}}",
     "backbone: {}\nrecipe: {learning_rate: 1e-3, weight_decay: {float: [1e-5, 1e-3], "
     "sampling: log}}",
     "backbone: {}\nrecipe: {optimizer: adamw, warmup: 0}",
@@ -129,6 +131,8 @@ BAD = [
     "backbone: {}\nattention: {type: cbam, stages: [0]}",
     "backbone: {}\nattention: {type: cbam, stages: some}",
     "backbone: {}\nattention: {type: cbam, spatial_kernel_size: 4}",
+    "backbone: {}\nattention: {type: eca, eca_kernel_size: 11}",
+    "backbone: {}\nattention: {type: simam, simam_lambda: 0}",
     "backbone: {}\nrecipe: {learning_rate: 0}",
     "backbone: {}\nrecipe: {learning_rate: {float: [0.1, 0.2], sampling: cubic}}",
     "backbone: {}\nsearch: {max_epochs: {choice: [9, 27]}}",

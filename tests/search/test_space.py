@@ -16,6 +16,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from hypermodels.attention import mechanisms
 from hypermodels.knobs import Choice, FloatRange, IntRange
 from hypermodels.presets import PRESETS
 from search.definition import SEARCH
@@ -26,6 +27,8 @@ from search.yaml_tree import MAX_BYTES, MAX_DEPTH, read_yaml
 from tests.search.strategies import damaged, junk, spaces
 
 ROOT = Path(__file__).parents[2]
+TYPES = ", ".join(entry.name for entry in mechanisms())
+KNOWN_PRESETS = ", ".join(PRESETS)
 FILES = sorted((ROOT / "spaces").glob("*.yaml"))
 slow = settings(
     max_examples=200,
@@ -147,6 +150,12 @@ def test_numbers_without_a_dot_are_numbers() -> None:
 def test_the_objective_decides_the_direction() -> None:
     assert parse_space("backbone: {}").maximise
     assert not parse_space("backbone: {}\nsearch: {objective: val_loss}").maximise
+
+
+def test_a_kernel_of_eca_is_a_word_or_a_number() -> None:
+    text = "backbone: {}\nattention: {type: eca, eca_kernel_size: {choice: [adaptive, 3, '9']}}"
+    space = parse_space(text)
+    assert space.settings["attention"]["eca_kernel_size"] == Choice(("adaptive", "3", "9"))
 
 
 def test_presets_take_the_defaults_of_what_is_tuned() -> None:
@@ -388,7 +397,7 @@ SAID = {
     B + "presets:": "my.yaml:2: presets: expected a list of names. Received: None.",
     B + "presets: none": "my.yaml:2: presets: expected a list of names. Received: 'none'.",
     B + "presets:\n- none\n- se_papr": "my.yaml:4: presets: unknown preset 'se_papr'. Did you "
-    "mean 'se_paper'? Known presets: none, se_paper, se_keras, cbam_paper, cbam_keras.",
+    f"mean 'se_paper'? Known presets: {KNOWN_PRESETS}.",
     B + "presets: [none, none]": "my.yaml:2: presets: none stands twice.",
     # types
     "backbone: {depth: twenty}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
@@ -408,10 +417,16 @@ SAID = {
     + "'.",
     "backbone: {depth: 0x" + "f" * 5000 + "}": "my.yaml:1: the number is too large: above "
     "9223372036854775807.",
-    B + "attention: {type: cbm}": "my.yaml:2: attention.type: expected one of none, se, channel, "
-    "spatial, cbam. Received: 'cbm'. Did you mean 'cbam'?",
-    B + "attention: {type: no}": "my.yaml:2: attention.type: expected one of none, se, channel, "
-    "spatial, cbam. Received: False.",
+    B + "attention: {type: cbm}": "my.yaml:2: attention.type: expected one of "
+    f"{TYPES}. Received: 'cbm'. Did you mean 'cbam'?",
+    B + "attention: {type: no}": "my.yaml:2: attention.type: expected one of "
+    f"{TYPES}. Received: False.",
+    B + "attention: {type: eca, eca_kernel_size: 4}": "my.yaml:2: attention.eca_kernel_size: "
+    "expected one of adaptive, 3, 5, 7, 9. Received: 4.",
+    B + "attention: {type: eca, eca_kernel_size: {choice: [3, '3']}}": "my.yaml:2: "
+    "attention.eca_kernel_size: choice has 3 twice.",
+    B + "attention: {type: simam, gate: sigmoid}": "my.yaml:2: attention.gate: has no effect: no "
+    "chosen attention type has it (simam). Remove it, or choose another type.",
     B + "attention: {type: se, mlp_bias: 1}": "my.yaml:2: attention.mlp_bias: expected true or "
     "false. Received: 1.",
     B + "recipe: {learning_rate: .nan}": "my.yaml:2: recipe.learning_rate: expected a number from "
@@ -497,8 +512,7 @@ def test_all_problems_are_said_at_once() -> None:
         "my.yaml:2: attention.order: expected one of channel_first, spatial_first, parallel. "
         "Received: 'sideways'.",
         "my.yaml:3: search.max_epochs: expected a whole number from 1 to 100000. Received: 0.",
-        "my.yaml:4: presets: unknown preset 'some'. Known presets: none, se_paper, se_keras, "
-        "cbam_paper, cbam_keras.",
+        f"my.yaml:4: presets: unknown preset 'some'. Known presets: {KNOWN_PRESETS}.",
     ]
 
 
