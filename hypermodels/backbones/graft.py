@@ -1,0 +1,181 @@
+"""Grafts a functional Keras model onto a tensor, so that the whole stays one flat graph.
+
+This is how a network of `keras.applications` becomes the body of a backbone: every layer
+is made anew and called on our tensors. What Keras named by itself (`conv2d_17`, numbered
+by a counter of the whole process) is renamed by its place in the model alone, because
+initial weights, sites and weight files go by layer names.
+
+A model inside the model stays one layer: names within it are Keras's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import keras
+
+from hypermodels.backbones.family import BackboneError
+
+
+def canonical_names(model: keras.Model) -> dict[str, str]:
+    """Names of a model's layers that do not depend on what was built before it.
+
+    Args:
+        model: Functional `keras.Model`.
+
+    Returns:
+        A dict from the name of every layer but the input to the one it is grafted under,
+        in the model's order: a name that Keras gave becomes `<class>_<place>`
+        (`conv2d_001`, counted from 1 among those of its class); one that a person gave
+        stays as it is.
+    """
+    return {
+        operation.name: name
+        for operation, name in _named(model)
+        if isinstance(operation, keras.layers.Layer)
+    }
+
+
+def graft(
+    model: keras.Model,
+    inputs: Any,
+    *,
+    changed: Mapping[str, Mapping[str, Any]] | None = None,
+    dropped: Collection[str] = (),
+) -> Any:
+    """Applies a functional model's layers, made anew, to a tensor.
+
+    Args:
+        model: Functional `keras.Model` with one input and one output. It is left as it
+            is, and its weights are not copied.
+        inputs: Keras tensor that takes the place of the model's input; its height and
+            width need not be those that the model was made for.
+        changed: Mapping from canonical names to config entries that replace the layer's
+            own (`{"conv2d_001": {"strides": 1}}`); a new `name` is one of them.
+        dropped: Canonical names of layers that are left out: what they take is passed on.
+
+    Returns:
+        The output tensor.
+
+    Raises:
+        BackboneError: If the model is not functional with one input and one output, or a
+            name in `changed` or `dropped` is none of its layers'.
+    """
+    flat_input = _single(model)
+    changes = {} if changed is None else changed
+    known = list(canonical_names(model).values())
+    unknown = sorted({*changes, *dropped} - set(known))
+    if unknown:
+        raise BackboneError(
+            f"the model {model.name!r} has no layer called {', '.join(unknown)}. "
+            f"It has {len(known)}, such as {', '.join(known[:5])}."
+        )
+    names = {id(operation): name for operation, name in _named(model)}
+    left_out: set[int] = set()
+    outputs = inputs
+
+    def make(operation: Any) -> Any:
+        name = names[id(operation)]
+        config = {**operation.get_config(), "name": name, **changes.get(name, {})}
+        made = _made(operation, config)
+        if name in dropped:
+            left_out.add(id(made))
+        return made
+
+    def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal outputs  # the output's own call is the last, for there is but one output
+        outputs = args[0] if id(operation) in left_out else operation(*args, **kwargs)
+        return outputs
+
+    keras.models.clone_model(
+        model, input_tensors=flat_input(inputs), clone_function=make, call_function=call
+    )
+    return outputs
+
+
+def copy_weights(
+    source: keras.Model, target: keras.Model, *, except_for: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Copies the weights of a model to a network into which it was grafted.
+
+    Args:
+        source: The functional model that was grafted.
+        target: The network, which has its layers under their canonical names.
+        except_for: Canonical names of layers that keep the weights they have.
+
+    Returns:
+        The canonical names of the layers whose weights were copied.
+    """
+    there = {layer.name: layer for layer in target.layers}
+    names = canonical_names(source)
+    copied = []
+    for layer in source.layers:
+        name = names.get(layer.name, "")
+        if layer.weights and name in there and name not in except_for:
+            there[name].set_weights(layer.get_weights())
+            copied.append(name)
+    return tuple(copied)
+
+
+def quick_statistics(model: keras.Model) -> dict[str, dict[str, Any]]:
+    """The changes that make every batch norm's statistics usable after a short epoch.
+
+    See `resnet_v1.batch_norm`: with the momentum of 0.99 that `keras.applications` has,
+    the validation scores of a first rung are noise.
+    """
+    names = canonical_names(model)
+    return {
+        names[layer.name]: {"momentum": 0.9}
+        for layer in model.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+    }
+
+
+def _named(model: keras.Model) -> list[tuple[Any, str]]:
+    """Layers and bare operations such as `x + y` with their canonical names."""
+    seen: Counter[str] = Counter()
+    named = []
+    for operation in model.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        name = operation.name
+        kind = _snake_case(type(operation).__name__)
+        if re.fullmatch(rf"{kind}(_\d+)?", name):
+            seen[kind] += 1
+            name = f"{kind}_{seen[kind]:03d}"
+        named.append((operation, name))
+    return named
+
+
+def _made(operation: Any, config: dict[str, Any]) -> Any:
+    if isinstance(operation, keras.layers.Layer):
+        return type(operation).from_config(config)
+    # Not every bare operation takes a name; its own config says whether it does.
+    if "name" in operation.get_config():
+        return type(operation).from_config(config)
+    name = config.pop("name")
+    made = type(operation).from_config(config)
+    made.name = name
+    return made
+
+
+def _single(model: keras.Model) -> Any:
+    """A function that packs one tensor as the model takes its input."""
+    functional = hasattr(model, "operations") and not isinstance(model, keras.Sequential)
+    if not functional or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise BackboneError(
+            "only a functional Keras model with one input and one output can be a backbone. "
+            f"Received: a {type(model).__name__} called {model.name!r}. "
+            "Build it with keras.Model(inputs, outputs)."
+        )
+    return lambda tensor: keras.tree.map_structure(lambda _: tensor, model.input)
+
+
+def _snake_case(name: str) -> str:
+    """What Keras makes of a class's name when it names its instances."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
