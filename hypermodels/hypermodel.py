@@ -176,17 +176,17 @@ class _Epochs(keras.utils.PyDataset):
         return self._batches[index]
 
 
-class ResNetV1HyperModel(AttentionHyperModel):
-    """`AttentionHyperModel` over ResNet v1 (basic blocks, 6n+2 layers).
+class FamilyHyperModel(AttentionHyperModel):
+    """`AttentionHyperModel` over one family; a subclass says which.
 
     Args:
         image: The `ImageSpec`.
         budget: The `Budget`.
-        backbone: Mapping of backbone knobs (`depth`) to values or domains.
+        backbone: Mapping of the family's knobs (such as `depth`) to values or domains.
         **kwargs: As for `AttentionHyperModel`.
     """
 
-    family = "resnet_v1"
+    family: str
 
     def __init__(
         self,
@@ -201,7 +201,43 @@ class ResNetV1HyperModel(AttentionHyperModel):
         )
 
 
-class ResNetV2HyperModel(ResNetV1HyperModel):
+class ResNetV1HyperModel(FamilyHyperModel):
+    """`AttentionHyperModel` over ResNet v1 (basic blocks, 6n+2 layers)."""
+
+    family = "resnet_v1"
+
+
+class ResNetV2HyperModel(FamilyHyperModel):
     """`AttentionHyperModel` over ResNet v2 (pre-activation bottlenecks, 9n+2 layers)."""
 
     family = "resnet_v2"
+
+
+class ResNeXtHyperModel(FamilyHyperModel):
+    """`AttentionHyperModel` over ResNeXt (grouped bottlenecks)."""
+
+    family = "resnext"
+
+
+class MobileNetHyperModel(FamilyHyperModel):
+    """`AttentionHyperModel` over MobileNet v1 (depthwise separable blocks)."""
+
+    family = "mobilenet"
+
+
+class DenseNetHyperModel(FamilyHyperModel):
+    """`AttentionHyperModel` over DenseNet (densely connected blocks)."""
+
+    family = "densenet"
+
+
+class InceptionV3HyperModel(FamilyHyperModel):
+    """`AttentionHyperModel` over Inception v3 (mixed blocks)."""
+
+    family = "inception_v3"
+
+
+class InceptionResNetV2HyperModel(FamilyHyperModel):
+    """`AttentionHyperModel` over Inception-ResNet v2 (residual Inception blocks)."""
+
+    family = "inception_resnet_v2"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import keras
@@ -45,6 +45,8 @@ def graft(
     *,
     changed: Mapping[str, Mapping[str, Any]] | None = None,
     dropped: Collection[str] = (),
+    joined: Mapping[str, Collection[str]] | None = None,
+    replaced: Mapping[str, Callable[[Any], Any]] | None = None,
 ) -> Any:
     """Applies a functional model's layers, made anew, to a tensor.
 
@@ -54,40 +56,55 @@ def graft(
         inputs: Keras tensor that takes the place of the model's input; its height and
             width need not be those that the model was made for.
         changed: Mapping from canonical names to config entries that replace the layer's
-            own (`{"conv2d_001": {"strides": 1}}`); a new `name` is one of them.
+            own (`{"conv2d_001": {"strides": 1}}`).
         dropped: Canonical names of layers that are left out: what they take is passed on.
+        joined: Mapping from a new name to the canonical names of layers that take the same
+            one tensor: an identity layer of that name goes before them, so that there is
+            one place through which all of a block's branches are reached.
+        replaced: Mapping from canonical names to what is called on the layer's input (a
+            list, where it takes several) in its place.
 
     Returns:
         The output tensor.
 
     Raises:
         BackboneError: If the model is not functional with one input and one output, or a
-            name in `changed` or `dropped` is none of its layers'.
+            name in the other arguments is none of its layers'.
     """
     flat_input = _single(model)
-    changes = {} if changed is None else changed
+    changes, instead = changed or {}, replaced or {}
     known = list(canonical_names(model).values())
-    unknown = sorted({*changes, *dropped} - set(known))
+    entrance = {name: join for join, heads in (joined or {}).items() for name in heads}
+    unknown = sorted({*changes, *dropped, *entrance, *instead} - set(known))
     if unknown:
         raise BackboneError(
             f"the model {model.name!r} has no layer called {', '.join(unknown)}. "
             f"It has {len(known)}, such as {', '.join(known[:5])}."
         )
     names = {id(operation): name for operation, name in _named(model)}
-    left_out: set[int] = set()
+    made: dict[int, str] = {}
+    joins: dict[str, Any] = {}
     outputs = inputs
 
     def make(operation: Any) -> Any:
         name = names[id(operation)]
         config = {**operation.get_config(), "name": name, **changes.get(name, {})}
-        made = _made(operation, config)
-        if name in dropped:
-            left_out.add(id(made))
-        return made
+        fresh = _made(operation, config)
+        made[id(fresh)] = name
+        return fresh
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal outputs  # the output's own call is the last, for there is but one output
-        outputs = args[0] if id(operation) in left_out else operation(*args, **kwargs)
+        name = made[id(operation)]
+        if name in entrance:
+            join = entrance[name]
+            if join not in joins:
+                joins[join] = keras.layers.Identity(name=join)(args[0])
+            args = (joins[join], *args[1:])
+        if name in instead:
+            outputs = instead[name](args[0])
+        else:
+            outputs = args[0] if name in dropped else operation(*args, **kwargs)
         return outputs
 
     keras.models.clone_model(
@@ -157,9 +174,9 @@ def _made(operation: Any, config: dict[str, Any]) -> Any:
     if "name" in operation.get_config():
         return type(operation).from_config(config)
     name = config.pop("name")
-    made = type(operation).from_config(config)
-    made.name = name
-    return made
+    fresh = type(operation).from_config(config)
+    fresh.name = name
+    return fresh
 
 
 def _single(model: keras.Model) -> Any:

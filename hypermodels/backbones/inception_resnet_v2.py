@@ -1,0 +1,106 @@
+"""Inception-ResNet v2: forty residual Inception blocks, as `keras.applications` builds it.
+
+Szegedy et al.: "Inception-v4, Inception-ResNet and the Impact of Residual Connections on
+Learning", AAAI 2017. Differences from `keras.applications.InceptionResNetV2`: batch
+norm's momentum is 0.9 (see `graft.quick_statistics`); the scaled additions are made of
+Keras's own layers `<block>_scale` and `<block>_add` (its class for them is private, and on
+the NumPy backend finds its output's shape by computing it, in a minute and gigabytes); an
+identity layer `<block>_in` stands where a block's branches begin; and `stem: small` is that
+of `inception_v3`, with maps of 8x8, 3x3 and 1x1 for images of 32x32.
+
+The residual port is the output of a block's biased 1x1 convolution, before it is scaled
+and added. The last block has no activation: there `post` is the addition itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from hypermodels.backbones.family import (
+    RESIDUAL_PLACEMENTS,
+    RESIZE,
+    STEM,
+    Family,
+    Site,
+    Tap,
+    classifier,
+    register_family,
+)
+from hypermodels.backbones.graft import canonical_names
+from hypermodels.backbones.inception_v3 import inception_body
+from hypermodels.knobs import Value
+
+BLOCKS = {"block35": 10, "block17": 20, "block8": 10}
+"""The blocks of each stage, named after the side of their maps for 299x299."""
+
+
+def _blocks() -> Iterator[tuple[str, int, int]]:
+    """Name, stage and place within the stage of every block."""
+    for stage, (kind, count) in enumerate(BLOCKS.items(), 1):
+        for block in range(1, count + 1):
+            yield f"{kind}_{block}", stage, block
+
+
+def _scaled_addition(block: str, scale: float) -> Callable[[Any], Any]:
+    def add(inputs: Any) -> Any:
+        shortcut, residual = inputs
+        scaled = keras.layers.Rescaling(scale, name=f"{block}_scale")(residual)
+        return keras.layers.Add(name=f"{block}_add")([shortcut, scaled])
+
+    return add
+
+
+def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
+    """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
+    network = keras.applications.InceptionResNetV2(
+        input_shape=(75, 75, inputs.shape[-1]), include_top=False, weights=None
+    )
+    names = canonical_names(network)
+    takers: dict[int, list[keras.layers.Layer]] = defaultdict(list)
+    for layer in network.layers:
+        for tensor in keras.tree.flatten(layer.input):
+            takers[id(tensor)].append(layer)
+    replaced: dict[str, Callable[[Any], Any]] = {}
+    joined: dict[str, list[str]] = {}
+    for block, _, _ in _blocks():
+        (add,) = takers[id(network.get_layer(f"{block}_conv").output)]
+        replaced[names[add.name]] = _scaled_addition(block, add.get_config()["scale"])
+        joined[f"{block}_in"] = [
+            names[layer.name] for layer in takers[id(add.input[0])] if layer is not add
+        ]
+    features = inception_body(network, inputs, settings, joined=joined, replaced=replaced)
+    return classifier(features, classes)
+
+
+def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
+    """One site a block, with the ports of a residual network."""
+    return tuple(
+        Site(
+            name,
+            stage,
+            block,
+            {
+                "residual": Tap(f"{name}_conv", "output"),
+                "pre": Tap(f"{name}_in", "output"),
+                "post": Tap(f"{name}_add" if name == "block8_10" else f"{name}_ac", "output"),
+                "identity": Tap(f"{name}_add", "input", 0),
+            },
+        )
+        for name, stage, block in _blocks()
+    )
+
+
+INCEPTION_RESNET_V2 = register_family(
+    Family(
+        "inception_resnet_v2",
+        (STEM, RESIZE),
+        body,
+        sites,
+        RESIDUAL_PLACEMENTS,
+        "Inception-ResNet v2: 40 residual Inception blocks",
+    )
+)

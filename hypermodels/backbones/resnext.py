@@ -1,0 +1,149 @@
+"""ResNeXt: bottlenecks whose 3x3 convolution is grouped.
+
+Xie, Girshick, Dollar, Tu, He: "Aggregated Residual Transformations for Deep Neural
+Networks", CVPR 2017. Two layouts, told apart by the depth: that for CIFAR, three stages of
+(depth - 2) / 9 blocks (29: ResNeXt-29), and those for ImageNet, four stages (50 and 101).
+Stage s gives 256 * 2^(s-1) channels; its grouped convolution has cardinality * width times
+2^(s-1). ResNeXt-29 8x64d is the default; ResNeXt-50 32x4d is
+`{depth: 50, cardinality: 32, width: 4, stem: imagenet}`.
+
+Differences from kobiso/CBAM-keras, which builds the CIFAR network with outputs four times
+as wide (89.7 M parameters against the paper's 34.4 M), leaky ReLUs, and a classifier
+without bias; the ImageNet networks agree but for the classifier's biases. Differences from
+the paper: batch norm's momentum and epsilon are those of `resnet_v1.batch_norm`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import layers
+
+from hypermodels.backbones.family import (
+    RESIDUAL_PLACEMENTS,
+    RESIZE,
+    STEM,
+    Family,
+    Site,
+    Tap,
+    classifier,
+    depth_knob,
+    register_family,
+)
+from hypermodels.backbones.resnet_v1 import batch_norm
+from hypermodels.knobs import Knob, Value
+
+IMAGENET = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+"""The blocks of each stage of the networks for ImageNet."""
+STEM_WIDTH = 64
+WIDTH = 256
+"""Channels that the first stage gives; each further stage doubles them."""
+
+DEPTH = depth_knob(9, 29, (29,), others=tuple(IMAGENET))
+CARDINALITY = Knob(
+    "cardinality",
+    "integer",
+    8,
+    "groups of resnext's 3x3 convolutions: 8 as published for depth 29, 32 for 50 and 101",
+    minimum=1,
+    maximum=256,
+)
+GROUP_WIDTH = Knob(
+    "width",
+    "integer",
+    64,
+    "channels a group in resnext's first stage: 64 as published for depth 29, 4 for 50 and 101",
+    minimum=1,
+    maximum=256,
+)
+
+
+def blocks_per_stage(settings: Mapping[str, Value]) -> tuple[int, ...]:
+    depth = int(settings["depth"])
+    return IMAGENET.get(depth, ((depth - 2) // 9,) * 3)
+
+
+def conv(
+    filters: int, size: int, name: str, *, strides: int = 1, groups: int = 1
+) -> layers.Conv2D:
+    """A He-initialised convolution with same padding; batch norm follows, so no bias."""
+    return layers.Conv2D(
+        filters,
+        size,
+        strides,
+        padding="same",
+        groups=groups,
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )
+
+
+def imagenet_stem(inputs: Any, filters: int) -> Any:
+    """The first layers for large images: a 7x7 convolution and a pooling, each halving."""
+    x = conv(filters, 7, "stem_conv", strides=2)(inputs)
+    x = layers.ReLU(name="stem_relu")(batch_norm("stem_bn")(x))
+    return layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
+
+
+def small_stem(inputs: Any, filters: int) -> Any:
+    """The first layers for small images: a 3x3 convolution."""
+    x = conv(filters, 3, "stem_conv")(inputs)
+    return layers.ReLU(name="stem_relu")(batch_norm("stem_bn")(x))
+
+
+def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
+    """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
+    cardinality = int(settings["cardinality"])
+    stem = imagenet_stem if settings["stem"] == "imagenet" else small_stem
+    x = stem(inputs, STEM_WIDTH)
+    for stage, blocks in enumerate(blocks_per_stage(settings), 1):
+        grouped = cardinality * int(settings["width"]) * 2 ** (stage - 1)
+        width = WIDTH * 2 ** (stage - 1)
+        for block in range(1, blocks + 1):
+            name = f"s{stage}b{block}"
+            strides = 2 if stage > 1 and block == 1 else 1
+            y = conv(grouped, 1, f"{name}_conv1")(x)
+            y = layers.ReLU(name=f"{name}_relu1")(batch_norm(f"{name}_bn1")(y))
+            y = conv(grouped, 3, f"{name}_conv2", strides=strides, groups=cardinality)(y)
+            y = layers.ReLU(name=f"{name}_relu2")(batch_norm(f"{name}_bn2")(y))
+            y = batch_norm(f"{name}_bn3")(conv(width, 1, f"{name}_conv3")(y))
+            if block == 1:
+                x = conv(width, 1, f"{name}_shortcut", strides=strides)(x)
+                x = batch_norm(f"{name}_shortcut_bn")(x)
+            x = layers.Add(name=f"{name}_add")([x, y])
+            x = layers.ReLU(name=f"{name}_out")(x)
+    return classifier(x, classes)
+
+
+def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
+    """One site a block; the residual port is the standard place of the SE and CBAM papers."""
+    return tuple(
+        Site(
+            name := f"s{stage}b{block}",
+            stage,
+            block,
+            {
+                "residual": Tap(f"{name}_bn3", "output"),
+                "pre": Tap(f"{name}_conv1", "input"),
+                "post": Tap(f"{name}_out", "output"),
+                "identity": Tap(f"{name}_add", "input", 0),
+            },
+        )
+        for stage, blocks in enumerate(blocks_per_stage(settings), 1)
+        for block in range(1, blocks + 1)
+    )
+
+
+RESNEXT = register_family(
+    Family(
+        "resnext",
+        (DEPTH, CARDINALITY, GROUP_WIDTH, STEM, RESIZE),
+        body,
+        sites,
+        RESIDUAL_PLACEMENTS,
+        "ResNeXt: grouped bottlenecks; 9n+2 layers for CIFAR, 50 or 101 for ImageNet",
+    )
+)
