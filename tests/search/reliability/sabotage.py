@@ -57,6 +57,10 @@ def misbehave(kind: str) -> dict[str, Any]:
     elif kind == "talkative":
         for _ in range(200):
             print("x" * 99_999, flush=True)
+    elif kind == "babbling":
+        puts = ctypes.PyDLL(None).puts  # as native code prints, not letting go of the interpreter
+        while True:
+            puts(b"y" * 9_999)
     elif kind == "eager":
         return {"many": list(range(100_000))}
     else:
