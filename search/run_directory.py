@@ -8,6 +8,7 @@ trial_0003/output.log   what the trial's workers printed, at most a megabyte of 
 oracle.json, tuner0.json, trial_0003/trial.json   views for stock KerasTuner
 summary.csv, .json, .md every trial, for people
 best/                   the exported model
+journal.discarded       the journal of a run that is being deleted
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ JOURNAL = "journal.jsonl"
 
 def journal_path(run: Path) -> Path:
     return run / JOURNAL
+
+
+def discarded_path(run: Path) -> Path:
+    return run / "journal.discarded"
 
 
 def lock_path(run: Path) -> Path:

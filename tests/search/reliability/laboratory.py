@@ -40,11 +40,14 @@ class Laboratory:
     def untouched(self) -> dict[str, Any]:
         ended = self.search("untouched")
         assert ended.code == 0, ended.said
-        lines = (self.folder / "untouched" / "operations.txt").read_text().splitlines()
-        for line in lines:
-            kind, path, size = line.split("\t")
-            self.operations.append(Operation(kind, path, int(size)))
+        self.operations = self.operations_of("untouched")
         return everything(self.run("untouched"))
+
+    def operations_of(self, name: str) -> list[Operation]:
+        """All operations of the searches of that name."""
+        lines = (self.folder / name / "operations.txt").read_text().splitlines()
+        fields = [line.split("\t") for line in lines]
+        return [Operation(kind, path, int(size)) for kind, path, size in fields]
 
     def run(self, name: str) -> Path:
         return self.folder / name / "runs" / "small"
