@@ -131,8 +131,8 @@ def verify_parser() -> argparse.ArgumentParser:
     """The arguments of `verify`."""
     parser = argparse.ArgumentParser(
         prog="cbam-search verify",
-        description="Checks journal, decisions, data, checkpoints, KerasTuner's views and the "
-        "exported model of a run, and lists what is wrong.",
+        description="Checks journal, decisions, curves and scores, data, checkpoints, "
+        "KerasTuner's views and the exported model of a run, and lists what is wrong.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument("--repair", action="store_true", help="rebuild wrong or missing views")

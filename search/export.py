@@ -48,7 +48,8 @@ class Exported:
 def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported:
     """Exports the best trial of a run to its folder `best/`, unless it is there already.
 
-    The test images are read here and nowhere else; the journal says so before it happens.
+    The test images are read here; the journal says so before it happens. (`verify` opens
+    them once more, to check that they and the exported model are what they were.)
 
     Returns:
         What was exported.
@@ -67,13 +68,7 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
     with storage_errors("the exported model", partial):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
-    run.record(
-        {
-            "type": "test_read",
-            "purpose": f"export of trial {best.trial_id}",
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
-    )
+    _record_test_read(run, best.trial_id)
     assignment = assignment_of(run, best)
     request = ExportRequest(assignment, float(best.score or 0.0), partial.resolve())
     if not checkpoint_path(run.path, best.lineage).exists():
@@ -95,6 +90,27 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
         _publish(partial, folder)
     run.record({"type": "export", "trial": best.trial_id, "metrics": metrics})
     return Exported(folder, best.trial_id, metrics)
+
+
+def _record_test_read(run: Run, trial_id: str) -> None:
+    """Records a look at the test images, before it happens.
+
+    An export that was broken off and is made again is one look: it had not said what it
+    saw, and the same trained model gives the same figures again.
+    """
+    looks = sum(record.get("trial") == trial_id for record in run.state.test_reads)
+    exports = sum(record["trial"] == trial_id for record in run.state.exports)
+    if looks > exports:
+        return
+    again = " again, as the exported files were gone" if exports else ""
+    run.record(
+        {
+            "type": "test_read",
+            "trial": trial_id,
+            "purpose": f"export of trial {trial_id}{again}",
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+    )
 
 
 def fixed_space(run: Run, best: TrialState) -> str:

@@ -52,13 +52,7 @@ def read_journal(path: Path) -> tuple[list[Record], bytes]:
         RunDirectoryError: If the file cannot be read, or a line before the last is
             damaged, which no crash of this program does.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise RunDirectoryError(
-            f"cannot read the journal {path}: {error.strerror or error}."
-        ) from error
-    lines = raw.split(b"\n")
+    lines = _read(path).split(b"\n")
     records: list[Record] = []
     for number, line in enumerate(lines):
         last = number >= len(lines) - 2  # the final newline leaves an empty last piece
@@ -74,6 +68,24 @@ def read_journal(path: Path) -> tuple[list[Record], bytes]:
             )
         records.append(record)
     return records, b""
+
+
+def holds_records(path: Path) -> bool:
+    """Whether a file is a journal of this program, be the rest of it damaged.
+
+    Raises:
+        RunDirectoryError: If the file cannot be read.
+    """
+    return any(decode(line) for line in _read(path).split(b"\n"))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise RunDirectoryError(
+            f"cannot read the journal {path}: {error.strerror or error}."
+        ) from error
 
 
 class Journal:

@@ -126,6 +126,7 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
     "ended": {"output": _list_of(_string)},
+    "test_read": {"trial": _TRIAL, "purpose": _string},
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -30,10 +31,17 @@ from search.files import (
     storage_errors,
     sync_folder,
 )
-from search.journal import Journal, Record, read_journal
+from search.journal import Journal, Record, holds_records, read_journal
 from search.records import FORMAT
 from search.resume_guard import guard, versions
-from search.run_directory import JOURNAL, checkpoint_path, data_folder, journal_path, lock_path
+from search.run_directory import (
+    JOURNAL,
+    checkpoint_path,
+    data_folder,
+    discarded_path,
+    journal_path,
+    lock_path,
+)
 from search.space import Space
 from search.space_loading import parse_space
 from search.state import RunState
@@ -75,7 +83,8 @@ def open_run(
     Args:
         space: The `Space`.
         path: The run directory.
-        overwrite: Boolean, whether to delete a run that is there.
+        overwrite: Boolean, whether to delete a run that is there. Where that was broken
+            off, it is done whatever is said now: most of the run may be gone.
         mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
 
     Yields:
@@ -87,7 +96,7 @@ def open_run(
         DataError: If the data cannot be used.
         StorageError: If the directory cannot be written.
     """
-    there = _is_run(path)
+    there = _is_run(path, overwrite)
     missing = mend_data and not (data_folder(path) / MANIFEST).exists()
     dataset = _checked_data(space) if not there or overwrite or missing else None
     with storage_errors("the run directory", path):
@@ -97,8 +106,9 @@ def open_run(
     extension: Record | None = None
     try:
         remove_leftovers(path)
-        there = _is_run(path)  # again: another process may have driven it until just now
-        if there and overwrite:
+        # Again: another process may have driven it until just now.
+        there = _is_run(path, overwrite)
+        if (there and overwrite) or _is_half_cleared(path):
             _clear(path)
         elif there:
             extension = guard(space, path)
@@ -204,14 +214,22 @@ def _header(space: Space, info: PreparedInfo) -> Record:
     }
 
 
-def _is_run(path: Path) -> bool:
-    """Whether a run is there; refuses a directory with anything else in it."""
+def _is_run(path: Path, overwrite: bool) -> bool:
+    """Whether a run is there; refuses a directory with anything else in it.
+
+    A run that is to be deleted may be a damaged one.
+    """
     if not path.exists():
         return False
     if not path.is_dir():
         raise RunDirectoryError(f"{path} is a file. Choose another --directory or --name.")
-    if journal_path(path).exists() and read_journal(journal_path(path))[0]:
+    journal = journal_path(path)
+    if journal.exists() and (
+        holds_records(journal) if overwrite else bool(read_journal(journal)[0])
+    ):
         return True
+    if _is_half_cleared(path):
+        return False
     ours = {"lock", "data", "checkpoints", JOURNAL}
     foreign = sorted({entry.name for entry in path.iterdir()} - ours)
     if foreign:
@@ -223,15 +241,30 @@ def _is_run(path: Path) -> bool:
     return False
 
 
+def _is_half_cleared(path: Path) -> bool:
+    """Whether a deletion of a run was broken off here."""
+    discarded = discarded_path(path)
+    return discarded.exists() and not journal_path(path).exists() and holds_records(discarded)
+
+
 def _clear(path: Path) -> None:
+    """Deletes a run but for its lock.
+
+    Its journal is renamed first, so that at any moment there is a whole run or none, and
+    goes last: without it, what a kill left of the rest would be nobody's.
+    """
+    discarded = discarded_path(path)
     with storage_errors("the run directory", path):
+        if journal_path(path).exists():
+            os.replace(journal_path(path), discarded)
+            sync_folder(path)
         for entry in path.iterdir():
-            if entry.name in ("lock", JOURNAL):
+            if entry.name in ("lock", discarded.name):
                 continue
-            if entry.is_dir():
+            if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink()
-        # The journal goes last: without it, what a kill left of the rest would be nobody's.
         sync_folder(path)
-        journal_path(path).unlink()
+        discarded.unlink()
+        sync_folder(path)

@@ -4,10 +4,11 @@ journal.jsonl           the truth: every decision, epoch and result
 lock                    held by the process that drives the run
 data/                   the arrays that trials read; data/test/ is opened at export
 checkpoints/0003.npz    the training state of a lineage after its last epoch
-trial_0003/output.log   what the trial's worker printed
+trial_0003/output.log   what the trial's workers printed, at most a megabyte of it
 oracle.json, tuner0.json, trial_0003/trial.json   views for stock KerasTuner
 summary.csv, .json, .md every trial, for people
 best/                   the exported model
+journal.discarded       the journal of a run that is being deleted
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ JOURNAL = "journal.jsonl"
 
 def journal_path(run: Path) -> Path:
     return run / JOURNAL
+
+
+def discarded_path(run: Path) -> Path:
+    return run / "journal.discarded"
 
 
 def lock_path(run: Path) -> Path:

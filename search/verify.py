@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from search.errors import CbamSearchError
 from search.executors.local import LocalExecutor
 from search.run import Run
 from search.run_directory import best_folder, checkpoint_path, data_folder, trial_folder
+from search.state import COMPLETED
 from search.tuner import SearchTuner, assignment_of
 from search.worker import Task
 
@@ -37,7 +39,7 @@ class Findings:
 
 
 def verify(run: Run, tuner: SearchTuner, executor: LocalExecutor) -> Findings:
-    """Checks journal, decisions, data, checkpoints, views and the exported model.
+    """Checks journal, decisions, curves, scores, data, checkpoints, views, exported model.
 
     Args:
         run: The open `Run`; its journal has been read, so its checksums hold.
@@ -54,6 +56,8 @@ def verify(run: Run, tuner: SearchTuner, executor: LocalExecutor) -> Findings:
             f"the journal had a torn last record of {len(run.journal.torn)} bytes; it was cut off"
         )
     _check_decisions(run, tuner, findings)
+    _check_curves(run, findings)
+    _check_scores(run, findings)
     _check_data(run, findings)
     _check_checkpoints(run, findings)
     _check_views(run, tuner, findings)
@@ -73,6 +77,54 @@ def _check_decisions(run: Run, tuner: SearchTuner, findings: Findings) -> None:
             findings.wrong.append(f"trial {name} has another configuration than the search chose")
         elif (plan.epochs, plan.parent) != (trial.epochs, trial.parent):
             findings.wrong.append(f"trial {name} has another budget than the search gave it")
+
+
+def _check_curves(run: Run, findings: Findings) -> None:
+    """Every training's epochs stand in the journal one after the other, within its budget."""
+    curves: dict[str, list[dict[str, float]]] = {}
+    for record in run.journal.records:
+        if record["type"] != "epoch":
+            continue
+        findings.count("epochs")
+        epoch, trial = record["epoch"], run.state.trials[record["trial"]]
+        curve = curves.setdefault(trial.lineage, [])
+        if epoch == len(curve) + 1:
+            curve.append(record["metrics"])
+        elif curve[epoch - 1 : epoch] != [record["metrics"]]:
+            findings.wrong.append(
+                f"epoch {epoch} of training {trial.lineage} stands in the journal where epoch "
+                f"{len(curve) + 1} was expected"
+            )
+        if epoch > trial.epochs:
+            findings.wrong.append(
+                f"trial {trial.trial_id} trained epoch {epoch}, but was to end after "
+                f"{trial.epochs}"
+            )
+
+
+def _check_scores(run: Run, findings: Findings) -> None:
+    """Every finished trial's score is the objective at its last epoch; no other has one."""
+    objective = str(run.space.search["objective"])
+    for name, times in Counter(run.state.end_order).items():
+        if times > 1:
+            findings.wrong.append(f"trial {name} ended {times} times")
+    for name, trial in run.state.trials.items():
+        if trial.status != COMPLETED:
+            if trial.score is not None:
+                findings.wrong.append(f"trial {name} is {trial.status} but has a score")
+            continue
+        findings.count("scores")
+        curve = run.state.curves.get(trial.lineage, [])
+        if len(curve) < trial.epochs:
+            findings.wrong.append(
+                f"trial {name} finished after {trial.epochs} epochs, but the journal has "
+                f"{len(curve)} of its training"
+            )
+        elif (last := curve[trial.epochs - 1].get(objective)) != trial.score:
+            findings.wrong.append(
+                f"trial {name} has the score {trial.score}, but its {objective} after epoch "
+                f"{trial.epochs} is {last}"
+            )
 
 
 def _check_data(run: Run, findings: Findings) -> None:

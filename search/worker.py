@@ -42,7 +42,7 @@ class Task:
         payload: What it is given; must pickle.
         trial_id: String, whose task it is.
         threads: Integer, threads to compute with on a CPU.
-        log: File that takes what the process prints.
+        log: File that takes what the process prints; see `executors/output.py`.
     """
 
     function: str
@@ -52,14 +52,21 @@ class Task:
     log: Path
 
 
-def run_task(task: Task, connection: Connection, gpu: str | None) -> None:
-    """Runs a task and sends its events; the target of every worker process."""
+def run_task(task: Task, connection: Connection, output: Connection, gpu: str | None) -> None:
+    """Runs a task and sends its events; the target of every worker process.
+
+    Args:
+        task: The `Task`.
+        connection: Where events go; its other end is the driver's.
+        output: Where everything goes that the process prints.
+        gpu: The GPU to compute on, if any.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_driver, args=(connection,), daemon=True).start()
     started = time.monotonic()
     try:
-        _send_output_to(task.log)
+        _send_output_to(output)
         _configure_device(task.threads, gpu)
         module, _, name = task.function.partition(":")
         function = getattr(importlib.import_module(module), name)
@@ -73,7 +80,7 @@ def run_task(task: Task, connection: Connection, gpu: str | None) -> None:
     except (StorageError, DataError, RunDirectoryError) as error:
         connection.send(MachineFault(task.trial_id, str(error), type(error)))
     except Exception as error:
-        with contextlib.suppress(OSError):  # the disk may be full
+        with contextlib.suppress(OSError):  # the driver may be gone
             traceback.print_exc()
             sys.stderr.flush()
         if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
@@ -98,14 +105,13 @@ def _end_with_driver(connection: Connection) -> None:
         os._exit(1)
 
 
-def _send_output_to(log: Path) -> None:
-    log.parent.mkdir(parents=True, exist_ok=True)
+def _send_output_to(output: Connection) -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
-    with log.open("ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
+    os.dup2(output.fileno(), 1)
+    os.dup2(output.fileno(), 2)
+    output.close()
     # They are missing where the search was started without standard streams.
     sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
     sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)

@@ -24,6 +24,7 @@ from typing import Any
 
 from search.assignment import Event, WorkerDied
 from search.errors import StorageError
+from search.executors.output import BoundedLog, Output
 from search.files import storage_errors
 from search.worker import Task, run_task
 
@@ -67,6 +68,7 @@ class _Worker:
     trial_id: str
     process: BaseProcess
     connection: Connection
+    output: Output
     started: float
     heard: float
     finished: bool = False
@@ -111,13 +113,15 @@ class LocalExecutor:
         """Starts a task in a new process on an idle worker.
 
         Raises:
-            StorageError: If the machine has no room for another process, or for the log.
+            StorageError: If the machine has no room for another process, or for a log.
         """
         gpu = self._gpus[self._names.index(worker) % len(self._gpus)] if self._gpus else None
+        log = BoundedLog(task.log)
         for attempt in range(START_ATTEMPTS):
             here, there = self._context.Pipe()
+            reader, writer = self._context.Pipe(duplex=False)
             process = self._context.Process(
-                target=run_task, args=(task, there, gpu), name=task.trial_id, daemon=True
+                target=run_task, args=(task, there, writer, gpu), name=task.trial_id, daemon=True
             )
             try:
                 with _quiet_start(self._log):
@@ -125,7 +129,9 @@ class LocalExecutor:
             except (ConnectionError, EOFError) as error:
                 # The fork server was killed; the next attempt starts another.
                 here.close()
+                reader.close()
                 if attempt == START_ATTEMPTS - 1:
+                    log.close()
                     raise StorageError(
                         f"no process could be started for trial {task.trial_id}: the machine "
                         "has too little memory, or a limit on processes. Everything trained so "
@@ -135,8 +141,9 @@ class LocalExecutor:
                 continue
             finally:
                 there.close()
-            now = time.monotonic()
-            self._busy[worker] = _Worker(worker, task.trial_id, process, here, now, now)
+                writer.close()
+            now, output = time.monotonic(), Output(reader, log)
+            self._busy[worker] = _Worker(worker, task.trial_id, process, here, output, now, now)
             return
 
     def events(self, timeout: float) -> Iterator[tuple[str, Event]]:
@@ -144,21 +151,28 @@ class LocalExecutor:
 
         Yields:
             Tuples of the worker's name and an `Event`. After the last event of a task
-            its worker is idle.
+            its worker is idle. What it printed before an event is in its log by then.
+
+        Raises:
+            StorageError: If the machine has no room for what a worker printed.
         """
         sources: dict[Any, _Worker] = {}
         for worker in self._busy.values():
             sources[worker.connection] = worker
             sources[worker.process.sentinel] = worker
+            if not worker.output.ended:
+                sources[worker.output] = worker
         ready = {sources[source].name for source in wait(list(sources), timeout)}
         for name in sorted(ready):
             yield from ((name, event) for event in self._drain(self._busy[name]))
 
     def _drain(self, worker: _Worker) -> Iterator[Event]:
         gone = not worker.process.is_alive()  # before reading: what it sent is then all there
+        worker.output.take()
         with contextlib.suppress(EOFError, ConnectionError):
             while worker.connection.poll():
                 event: Event = worker.connection.recv()
+                worker.output.take()
                 worker.finished = worker.finished or event.final
                 worker.heard = time.monotonic()
                 yield event
@@ -166,6 +180,7 @@ class LocalExecutor:
             return
         worker.process.join()
         worker.connection.close()
+        worker.output.close()
         del self._busy[worker.name]
         if not worker.finished:
             seconds = time.monotonic() - worker.started
@@ -189,6 +204,7 @@ class LocalExecutor:
         for worker in self._busy.values():
             worker.process.join()
             worker.connection.close()
+            worker.output.close()
         self._busy.clear()
 
 

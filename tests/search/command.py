@@ -75,6 +75,18 @@ def worker_processes(driver: int) -> list[int]:
     return [worker for child in children(driver) for worker in children(child)]
 
 
+def members(group: int) -> int:
+    """Processes of a process group."""
+    count = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        count += int(fields[2]) == group and fields[0] != "Z"
+    return count
+
+
 def epochs_in(run_directory: Path) -> int:
     """Epochs that the journal has, whatever state it is in."""
     try:

@@ -1,4 +1,4 @@
-"""What the `search` suite shares. The driver never loads TensorFlow, so neither does this."""
+"""Keras on the driver's backend, unless another suite of the same process loaded it first."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ class CrashPoints:
     log: Path | None = None
     _count: int = 0
     _dirty: dict[str, bytes] = field(default_factory=dict)
-    _undo: dict[str, list[Callable[[], None]]] = field(default_factory=dict)
+    _undo: dict[str, list[tuple[int, Callable[[], Any]]]] = field(default_factory=dict)
+    _removed: dict[str, list[str]] = field(default_factory=dict)
 
     def install(self) -> None:
         """Takes the place of `open` and of the functions of `os`, for good."""
@@ -175,28 +176,40 @@ class CrashPoints:
         folder = os.path.dirname(path)
         if kind == "fsync":
             self._dirty.pop(path, None)
-            self._undo.pop(path, None)
+            self._settle(path)
             return
         if kind in ("write", "truncate", "empty"):
             if path not in self._dirty:
                 self._dirty[path] = _content(path)
             return
-        undo = self._undo.setdefault(folder, [])
         before = _content(path) if os.path.isfile(path) else None
+
+        def undo(act: Callable[[], Any]) -> None:
+            self._undo.setdefault(folder, []).append((self._count, act))
+
         if kind in ("create", "mkdir"):
             if not os.path.exists(path):
-                undo.append(lambda: _delete(path))
-        elif kind in ("unlink", "remove", "rmdir"):
-            undo.append(lambda: _restore(path, before))
+                undo(lambda: _delete(path))
+        elif kind == "rmdir":
+            undo(lambda: os.path.isdir(folder) and os.mkdir(path))
+            self._removed.setdefault(folder, []).append(path)
+        elif kind in ("unlink", "remove"):
+            undo(lambda: _restore(path, before))
         elif source is not None and os.path.isdir(source):
-            undo.append(lambda: os.path.isdir(path) and shutil.move(path, source))
+            undo(lambda: os.path.isdir(path) and shutil.move(path, source))
         elif source is not None:
             moved = self._dirty.pop(source, None)
             self._dirty.pop(path, None)
             if moved is not None:
                 self._dirty[path] = moved
             content = _content(source)
-            undo.append(lambda: (_restore(source, content), _restore(path, before))[0])
+            undo(lambda: (_restore(source, content), _restore(path, before)))
+
+    def _settle(self, folder: str) -> None:
+        """Nothing in a folder can be undone any more, nor in those that were removed from it."""
+        self._undo.pop(folder, None)
+        for removed in self._removed.pop(folder, []):
+            self._settle(removed)
 
     def _lose_power(self) -> None:
         io.open = builtins.open = _real_open
@@ -205,7 +218,8 @@ class CrashPoints:
         for path, content in self._dirty.items():
             if os.path.exists(path):
                 Path(path).write_bytes(content)
-        for undo in [undo for pending in self._undo.values() for undo in reversed(pending)]:
+        pending = [each for folder in self._undo.values() for each in folder]
+        for _, undo in sorted(pending, key=lambda each: each[0], reverse=True):
             undo()
 
 

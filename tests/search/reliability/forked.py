@@ -1,17 +1,9 @@
-"""The whole command line in a fork of this process, with nothing trained.
-
-A fork of a process that has imported everything starts in milliseconds, so a search can be
-run hundreds of times; and it can die as abruptly as a test likes.
-"""
+"""The whole command line in a fork, with nothing trained."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,21 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from search import cli
-from search.keras_in_driver import import_keras_without_tensorflow
-
-import_keras_without_tensorflow()
-
-import search.executors.local  # noqa: E402
-import search.export  # noqa: E402, F401
-import search.progress  # noqa: E402, F401
-import search.report  # noqa: E402, F401
-import search.resume_guard  # noqa: E402, F401
-import search.summary  # noqa: E402, F401
-import search.tuner  # noqa: E402, F401
-import search.verify  # noqa: E402, F401
-from tests.search.command import results  # noqa: E402
-from tests.search.reliability.fake_executor import FakeExecutor  # noqa: E402
+from tests.search.command import results
+from tests.search.reliability.crash_points import CrashPoints
+from tests.search.reliability.fake_executor import FakeExecutor
 
 SPACE = """\
 backbone: {family: resnet_v1, depth: 8}
@@ -43,45 +23,6 @@ attention:
 data: {name: DATA, validation: 10, batch_size: 10}
 search: {max_epochs: 3, factor: 3, seed: 3}
 """
-
-PATIENCE = 60
-"""Seconds after which a fork counts as hung."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a fork ended: its exit code (128 more than the signal that killed it), its output."""
-
-    code: int
-    said: str
-
-
-def forked(work: Callable[[], int], log: Path) -> Ended:
-    """Runs `work` in a fork; its result is the exit code. Never returns in the fork."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    pid = os.fork()
-    if pid == 0:
-        code = 99
-        try:
-            signal.alarm(PATIENCE)
-            with log.open("wb") as file:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-            sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
-            sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
-            code = work()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 98
-        except BaseException:
-            traceback.print_exc()
-        with contextlib.suppress(BaseException):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return Ended(code if code >= 0 else 128 - code, log.read_text("utf-8", "replace"))
 
 
 def write_space(directory: Path, **search: object) -> Path:
@@ -100,11 +41,31 @@ def write_space(directory: Path, **search: object) -> Path:
     return space
 
 
-def command_line(arguments: list[object], prepare: Callable[[], None] = lambda: None) -> int:
-    """The command line with the fake executor in the place of the real one."""
-    search.executors.local.LocalExecutor = FakeExecutor  # type: ignore[assignment, misc]
-    prepare()
-    return cli.main([str(argument) for argument in arguments])
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line with the fake executor in the place of the real one.
+
+    Args:
+        arguments: The arguments; each is turned into a string.
+        points: Where the process dies, if anywhere.
+        trained: File outside the run that takes every trained epoch.
+    """
+
+    arguments: list[object]
+    points: CrashPoints | None = None
+    trained: Path | None = None
+
+    def __call__(self) -> int:
+        """Runs it; returns its exit code."""
+        from search import cli
+        from search.executors import local
+
+        local.LocalExecutor = FakeExecutor  # type: ignore[assignment, misc]
+        if self.trained:
+            FakeExecutor.trained = staticmethod(log_training(self.trained))
+        if self.points:
+            self.points.install()
+        return cli.main([str(argument) for argument in self.arguments])
 
 
 def log_training(path: Path) -> Callable[[str, int], None]:

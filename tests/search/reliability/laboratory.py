@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.search.reliability.crash_points import BEFORE, CrashPoints, Operation
-from tests.search.reliability.fake_executor import FakeExecutor
-from tests.search.reliability.forked import (
-    Ended,
-    command_line,
-    everything,
-    forked,
-    log_training,
-    write_space,
-)
+from tests.search.reliability.fork_server import Ended, forked
+from tests.search.reliability.forked import CommandLine, everything, write_space
 
 
 class Laboratory:
@@ -38,24 +31,23 @@ class Laboratory:
         """Searches; the process dies at operation `at`, or is refused it with an error."""
         root = self.folder / name
         (root / "runs").mkdir(parents=True, exist_ok=True)
-        arguments = ["--space", self.space, "--directory", root / "runs", "--workers", 2]
-        arguments += ["--verbose", *more]
-
-        def prepare() -> None:
-            FakeExecutor.trained = staticmethod(log_training(root / "trained.txt"))
-            log = root / "operations.txt"
-            CrashPoints(root / "runs", at, how, refuse, lasting, log).install()
-
-        return forked(lambda: command_line(arguments, prepare), root / "said.txt")
+        arguments: list[object] = ["--space", self.space, "--directory", root / "runs"]
+        arguments += ["--workers", 2, "--verbose", *more]
+        log = root / "operations.txt"
+        points = CrashPoints(root / "runs", at, how, refuse, lasting, log)
+        return forked(CommandLine(arguments, points, root / "trained.txt"), root / "said.txt")
 
     def untouched(self) -> dict[str, Any]:
         ended = self.search("untouched")
         assert ended.code == 0, ended.said
-        lines = (self.folder / "untouched" / "operations.txt").read_text().splitlines()
-        for line in lines:
-            kind, path, size = line.split("\t")
-            self.operations.append(Operation(kind, path, int(size)))
+        self.operations = self.operations_of("untouched")
         return everything(self.run("untouched"))
+
+    def operations_of(self, name: str) -> list[Operation]:
+        """All operations of the searches of that name."""
+        lines = (self.folder / name / "operations.txt").read_text().splitlines()
+        fields = [line.split("\t") for line in lines]
+        return [Operation(kind, path, int(size)) for kind, path, size in fields]
 
     def run(self, name: str) -> Path:
         return self.folder / name / "runs" / "small"

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,8 +28,9 @@ import_keras_without_tensorflow()
 import search.executors.local as local  # noqa: E402
 from search.assignment import Assignment, EpochDone, TrialDone, TrialFailed  # noqa: E402
 from search.errors import CbamSearchError  # noqa: E402
+from search.fence import FencedOffError  # noqa: E402
 from search.worker import Task  # noqa: E402
-from tests.search.reliability.fake_executor import work_of  # noqa: E402
+from tests.search.reliability.fake_executor import FakeExecutor, work_of  # noqa: E402
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -55,6 +57,10 @@ def misbehave(kind: str) -> dict[str, Any]:
     elif kind == "talkative":
         for _ in range(200):
             print("x" * 99_999, flush=True)
+    elif kind == "babbling":
+        puts = ctypes.PyDLL(None).puts  # as native code prints, not letting go of the interpreter
+        while True:
+            puts(b"y" * 9_999)
     elif kind == "eager":
         return {"many": list(range(100_000))}
     else:
@@ -62,20 +68,60 @@ def misbehave(kind: str) -> dict[str, Any]:
     return {}
 
 
+def stop_before_writing(diary: Path, watched: bool) -> None:
+    """The next epoch is trained, and its process stopped before the checkpoint is written.
+
+    Args:
+        diary: File that takes the process's id before it stops, and what stopped it for
+            good when it woke up.
+        watched: Boolean, whether it may end itself because its driver is gone.
+    """
+    os.setsid()  # a kernel ends stopped members of a process group that lost its leader
+    really_exit, main = os._exit, threading.main_thread()
+
+    def exit_from_main_thread(code: int) -> None:
+        if threading.current_thread() is not main:
+            threading.Event().wait()
+        really_exit(code)
+
+    if not watched:
+        os._exit = exit_from_main_thread  # type: ignore[assignment]
+
+    def stop(lineage: str, epoch: int) -> None:
+        FakeExecutor.trained = staticmethod(lambda lineage, epoch: None)
+        diary.write_text(f"{os.getpid()}\n")
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    FakeExecutor.trained = staticmethod(stop)
+
+
 def work(payload: tuple[str, Any], report: Report) -> dict[str, Any]:
     """Runs a task's fake, unless it is told to go wrong."""
     function, content = payload
-    kind = ""
+    kind, diary = "", Path()
     if isinstance(content, Assignment):
         kind = json.loads(os.environ.get("SABOTAGE", "{}")).get(content.trial_id, "")
+        diary = Path(content.run_directory).parent / f"{content.trial_id}.misbehaved"
         if kind.startswith("once "):
             kind = kind.removeprefix("once ")
-            marker = Path(content.run_directory).parent / f"{content.trial_id}.misbehaved"
             try:
-                marker.touch(exist_ok=False)
+                diary.touch(exist_ok=False)
             except FileExistsError:
                 kind = ""
-    result = misbehave(kind) if kind else {}
+    result: dict[str, Any] = {}
+    if kind in ("stop before writing", "stop unwatched before writing"):
+        stop_before_writing(diary, watched="unwatched" not in kind)
+    elif kind:
+        result = misbehave(kind)
+    try:
+        return {**_trained(function, content, report), **result}
+    except FencedOffError:
+        with diary.open("a") as file:
+            file.write("fenced off\n")
+        raise
+
+
+def _trained(function: str, content: Any, report: Report) -> dict[str, Any]:
     for event in work_of(function)(content):
         if isinstance(event, EpochDone):
             time.sleep(float(os.environ.get("EPOCH_SECONDS", "0")))
@@ -83,7 +129,7 @@ def work(payload: tuple[str, Any], report: Report) -> dict[str, Any]:
         elif isinstance(event, TrialFailed):
             raise CbamSearchError(event.reason)
         elif isinstance(event, TrialDone):
-            return {**event.result, **result}
+            return event.result
     raise AssertionError("a task ends with an event")
 
 

@@ -66,6 +66,10 @@ class Experiment:
         if again.code != 0 or "Traceback" in again.said:
             return f"exit code {again.code} when it went on: {again.said}"
         wrong = differences(everything(path), self.expected)
+        records = read_journal(journal_path(path))[0]
+        looks = [record["purpose"] for record in records if record["type"] == "test_read"]
+        if looks != ["export of trial 0004"]:
+            wrong.append(f"looks at the test images: {looks}")
         after = laboratory.trained(name)[len(before) :]
         if set(after) & finished:
             wrong.append(f"finished trials were trained again: {set(after) & finished}")
@@ -111,6 +115,17 @@ def test_there_is_something_to_compare_and_to_crash(experiment: Experiment) -> N
 def test_what_is_compared_can_differ(experiment: Experiment) -> None:
     other = {**experiment.expected, "checkpoints": {}}
     assert differences(other, experiment.expected)
+
+
+def test_an_export_that_is_broken_off_is_one_look_at_the_test_images(
+    experiment: Experiment,
+) -> None:
+    """`survives` counts the looks."""
+    names = [(each.kind, each.path) for each in experiment.laboratory.operations]
+    asked = names.index(("mkdir", "small/best.partial")) + 2  # the record is in the journal
+    published = names.index(("rename", "small/best"))
+    exported = names.index(("fsync", "small/journal.jsonl"), published)
+    survive_all(experiment, [(number, AFTER) for number in (asked, published, exported)])
 
 
 def test_crashes_at_a_sample_of_all_points(experiment: Experiment) -> None:

@@ -21,7 +21,8 @@ import pytest
 
 from tests.search.command import SMALL_SPACE, results, run
 from tests.search.reliability.crash_points import BEFORE, CRASHED
-from tests.search.reliability.forked import Ended, everything
+from tests.search.reliability.fork_server import Ended
+from tests.search.reliability.forked import everything
 from tests.search.reliability.laboratory import Laboratory, differences
 
 DEFAULT_POINTS = 20

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.search.command import wait_for_epochs, worker_processes
+import pytest
+
+from tests.search.command import kill_all
 from tests.search.reliability import sabotage
 from tests.search.reliability.forked import everything, write_space
 from tests.search.reliability.laboratory import differences
@@ -105,25 +109,62 @@ def test_of_two_that_race_exactly_one_wins(tmp_path: Path) -> None:
         assert (folder / "0000.npz").read_text() == winner
 
 
-def test_a_stopped_worker_of_a_killed_search_changes_nothing(tmp_path: Path) -> None:
-    space = write_space(tmp_path)
+@pytest.fixture
+def tidy(tmp_path: Path) -> Iterator[None]:
+    """Whatever happens, no process of the test's searches is left."""
+    yield
+    diaries = [diary.read_text().split() for diary in tmp_path.glob("*.misbehaved")]
+    pids = [int(words[0]) for words in diaries if words]
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(state, pids)), "a stopped worker outlives SIGKILL")
+
+
+def state(pid: int) -> str:
+    """A process's state as the kernel has it, such as `"T"`; empty once it has ended."""
+    try:
+        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+    return "" if letter in "ZX" else letter
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("kind", ["stop before writing", "stop unwatched before writing"])
+def test_a_stopped_worker_of_a_killed_search_changes_nothing(
+    kind: str, tmp_path: Path, tidy: None
+) -> None:
+    """Stopped between training an epoch and writing it, it wakes when all is over.
+
+    As it is, it ends because its driver is gone, or is fenced off, whichever it notices
+    first; without the first guard it is the fence that keeps the checkpoint.
+    """
+    space, diary = write_space(tmp_path), tmp_path / "0000.misbehaved"
     arguments = ["--space", space, "--directory", tmp_path, "--workers", 2, "--name"]
     sabotage.run(*arguments, "untouched")
-    process = sabotage.start(*arguments, "run", log=tmp_path / "log.txt", EPOCH_SECONDS="0.3")
-    assert wait_for_epochs(process, tmp_path / "run", 1)
-    while not (stale := worker_processes(process.pid)):
-        assert process.poll() is None
-    for worker in stale:
-        os.kill(worker, signal.SIGSTOP)
-    process.kill()
-    process.wait()
+    log = tmp_path / "log.txt"
+    process = sabotage.start(*arguments, "run", log=log, sabotage={"0000": f"once {kind}"})
+    try:
+        wait_until(
+            lambda: diary.exists() and diary.read_text().endswith("\n"), "no worker stopped"
+        )
+        stale = int(diary.read_text())
+        wait_until(lambda: state(stale) == "T", "the worker did not stop")
+    finally:
+        kill_all(process)  # the worker has left the group, and stays as it is
     sabotage.run(*arguments, "run")
     before = everything(tmp_path / "run")
     assert not differences(before, everything(tmp_path / "untouched"))
-    for worker in stale:
-        os.kill(worker, signal.SIGCONT)
-    deadline = time.monotonic() + 10
-    while any(Path(f"/proc/{worker}").exists() for worker in stale):
-        assert time.monotonic() < deadline, "a stale worker went on"
-        time.sleep(0.02)
+    assert state(stale) == "T"
+    os.kill(stale, signal.SIGCONT)
+    wait_until(lambda: not state(stale), "the stale worker went on")
     assert everything(tmp_path / "run") == before
+    if "unwatched" in kind:
+        assert diary.read_text().split("\n")[1] == "fenced off"

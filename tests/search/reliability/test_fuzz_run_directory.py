@@ -9,7 +9,6 @@ minute, and no file outside the run directory is touched.
 from __future__ import annotations
 
 import copy
-import functools
 import os
 import shutil
 import uuid
@@ -25,7 +24,8 @@ from hypothesis import strategies as st
 from search import errors
 from search.journal import Record, encode, read_journal
 from tests.search.reliability.crash_points import CRASHED
-from tests.search.reliability.forked import Ended, command_line, forked
+from tests.search.reliability.fork_server import Ended, forked
+from tests.search.reliability.forked import CommandLine
 from tests.search.reliability.laboratory import Laboratory
 
 DOCUMENTED = {0, 130, 143} | {
@@ -71,7 +71,7 @@ class Target:
             ["summary", run, "--format", "json"],
             ["verify", run, "--repair"],
         ):
-            ended = forked(functools.partial(command_line, arguments), self.work / "said.txt")
+            ended = forked(CommandLine(arguments), self.work / "said.txt")
             self._answered(arguments, ended)
             COUNTS[f"exit code {ended.code}"] += 1
         assert self.around(run) == around
@@ -273,7 +273,7 @@ def test_ids_are_no_paths(target: Target, key: str, name: str) -> None:
     before = target.around(run)
     arguments = ["--space", target.space, "--directory", run.parent, "--workers", 2]
     said = target.work / "said.txt"
-    ended = forked(functools.partial(command_line, [*arguments, "--verbose"]), said)
+    ended = forked(CommandLine([*arguments, "--verbose"]), said)
     assert ended.code == 5 and f"{key} is" in ended.said, ended.said
     assert target.around(run) == before
 
@@ -286,7 +286,7 @@ def test_deep_json_is_damage(target: Target) -> None:
     line = b"%08x " % zlib.crc32(body) + body + b"\n"
     path = run / "journal.jsonl"
     path.write_bytes(line + path.read_bytes())
-    ended = forked(functools.partial(command_line, ["summary", run]), target.work / "said.txt")
+    ended = forked(CommandLine(["summary", run]), target.work / "said.txt")
     assert ended.code == 5 and "journal.jsonl:1" in ended.said.replace("\n", "")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.search.command import members
 from tests.search.reliability import sabotage
 from tests.search.reliability.forked import write_space
 
@@ -22,18 +23,6 @@ def resident(pid: int) -> float:
 
 def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def members(group: int) -> int:
-    """Processes of a process group."""
-    count = 0
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        count += int(fields[2]) == group and fields[0] != "Z"
-    return count
 
 
 @pytest.mark.slow

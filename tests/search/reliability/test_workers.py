@@ -5,6 +5,7 @@ The processes are real, their training is not; see `sabotage.py`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from search.executors.output import KEPT, LEFT_OUT, LIMIT
 from search.journal import read_journal
+from tests.search.command import members, wait_for_epochs, worker_processes
 from tests.search.command import run as run_really
-from tests.search.command import wait_for_epochs, worker_processes
 from tests.search.reliability import sabotage
 from tests.search.reliability.forked import everything, write_space
 from tests.search.reliability.laboratory import differences
@@ -129,7 +131,51 @@ def test_trainings_that_raise_fail_at_once(search: Search) -> None:
 def test_workers_that_say_much_change_nothing(search: Search, untouched: dict[str, Any]) -> None:
     run = search({"0000": "talkative", "0001": "eager"})
     assert not changed(run, untouched)
-    assert (run / "trial_0000" / "output.log").stat().st_size > 10_000_000
+    log = (run / "trial_0000" / "output.log").read_bytes()
+    assert 2 * KEPT < len(log) <= LIMIT  # of twenty million
+    assert log.startswith(b"about to go wrong\nxxx") and log.endswith(b"xxx\n")
+    assert log.count(LEFT_OUT) == 1
+
+
+def test_workers_that_print_without_end(tmp_path: Path) -> None:
+    """They are ended at the time limit; until then they wait for the driver, not it for them."""
+    arguments = ["--space", write_space(tmp_path, epoch_time_limit=1), "--directory", tmp_path]
+    told = {"0000": "babbling", "0001": "babbling"}
+    process = sabotage.start(*arguments, "--workers", 2, log=tmp_path / "log.txt", sabotage=told)
+    run, largest = tmp_path / "small", 0
+    while process.poll() is None:
+        sizes = [path.stat().st_size for path in run.glob("trial_*/output.log")]
+        largest = max([largest, *sizes])
+        time.sleep(0.02)
+    assert process.returncode == 0, (tmp_path / "log.txt").read_text()
+    assert LIMIT / 2 < largest <= LIMIT
+    assert {name: len(reasons) for name, reasons in deaths(run).items()} == dict.fromkeys(told, 3)
+    table = rows(run)
+    for name in told:
+        assert "no epoch within 1 s" in table[name]["reason"]
+        assert table[name]["output"][-1].startswith("yyy")
+    assert {"0000b", "0001b"} <= set(table)
+
+
+def test_a_printing_worker_ends_with_its_driver(tmp_path: Path) -> None:
+    arguments = ["--space", write_space(tmp_path), "--directory", tmp_path, "--workers", 1]
+    log = tmp_path / "log.txt"
+    process = sabotage.start(*arguments, log=log, sabotage={"0000": "babbling"})
+    printed = tmp_path / "small" / "trial_0000" / "output.log"
+    try:
+        while not printed.exists() or printed.stat().st_size < LIMIT / 2:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        deadline = time.monotonic() + 10
+        while members(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert members(process.pid) == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert printed.stat().st_size <= LIMIT
 
 
 def test_a_search_whose_trials_all_fail(search: Search) -> None:
