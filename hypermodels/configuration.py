@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypermodels.attention import mechanisms
-from hypermodels.backbones import all_placements, families, family
+from hypermodels.backbones import BackboneError, all_placements, families, family
 from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, listed
 from hypermodels.per_stage import StagedSection, listed_knobs, settings_in
 from hypermodels.recipe import recipe_section
@@ -128,7 +128,10 @@ def _most_stages(section: Section, backbone: Mapping[str, Setting]) -> int:
                 "before it is built. Use one of the families, or set stages instead"
             )
         resolved = section.resolve({**backbone, section.selector.name: name}, {})
-        most = max(most, chosen.stages(resolved))
+        try:
+            most = max(most, chosen.stages(resolved))
+        except BackboneError as error:
+            raise KnobError(str(error).rstrip(".")) from error
     return most
 
 

@@ -180,5 +180,6 @@ DENSENET = register_family(
         sites,
         ("post+transition", "post", "transition", "layer"),
         "DenseNet: 40 or 100 layers for CIFAR, 121 to 264 for ImageNet",
+        stages=lambda settings: len(layers_per_block(settings)),
     )
 )

@@ -102,5 +102,6 @@ INCEPTION_RESNET_V2 = register_family(
         sites,
         RESIDUAL_PLACEMENTS,
         "Inception-ResNet v2: 40 residual Inception blocks",
+        stages=lambda settings: len(BLOCKS),
     )
 )

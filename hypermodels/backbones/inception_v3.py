@@ -92,5 +92,6 @@ INCEPTION_V3 = register_family(
         sites,
         ("post",),
         "Inception v3: 11 mixed blocks",
+        stages=lambda settings: max(STAGES),
     )
 )

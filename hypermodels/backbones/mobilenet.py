@@ -85,5 +85,6 @@ MOBILENET = register_family(
         sites,
         ("post", "depthwise", "depthwise+post"),
         "MobileNet v1: 13 depthwise separable blocks, with a width multiplier",
+        stages=lambda settings: max(STAGES),
     )
 )

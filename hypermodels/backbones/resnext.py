@@ -145,5 +145,6 @@ RESNEXT = register_family(
         sites,
         RESIDUAL_PLACEMENTS,
         "ResNeXt: grouped bottlenecks; 9n+2 layers for CIFAR, 50 or 101 for ImageNet",
+        stages=lambda settings: len(blocks_per_stage(settings)),
     )
 )
