@@ -17,6 +17,7 @@ import pytest
 
 from hypermodels.attention import AttentionLayer
 from hypermodels.backbones import BackboneError, families, family
+from hypermodels.backbones.family import RESIZE
 from hypermodels.backbones.graft import copy_weights
 from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel, cost_of
@@ -56,7 +57,7 @@ def marked(*values: Any) -> Any:
     """A parameter whose first value is a family's name; short words are its id."""
     words = [str(value) for value in values if isinstance(value, str | int)]
     name = "-".join(word for word in words if " " not in word)
-    slow = values[0] in SLOW or values[:2] == ("inception_v3", "se")
+    slow = values[0] in SLOW or values[:2] in (("inception_v3", "none"), ("inception_v3", "se"))
     return pytest.param(*values, marks=[pytest.mark.slow] if slow else [], id=name)
 
 
@@ -195,10 +196,11 @@ def test_identity_start_keeps_the_network(name: str) -> None:
     np.testing.assert_allclose(numpy(model(raw)), numpy(built(name, "none")(raw)), atol=1e-5)
 
 
-@each_family
+@pytest.mark.parametrize(
+    "name",
+    [marked(entry.name) for entry in families() if RESIZE in entry.knobs],
+)
 def test_images_that_are_resized_within(name: str) -> None:
-    if "resize" not in {knob.name for knob in family(name).knobs}:
-        pytest.skip("the family takes images of any size")
     image = ImageSpec((5, 9, 1), 3)
     model = backbone_model({**configuration(name).backbone, "resize": 32}, image)
     assert cost_of(model) == counted(model)
