@@ -230,12 +230,14 @@ def strange(target: Target, finished: bool, data: st.DataObject) -> None:
     target.asked(run)
 
 
+@pytest.mark.default
 @fuzz(10)
 @given(finished=st.booleans(), data=st.data())
 def test_damaged_run_directories(target: Target, finished: bool, data: st.DataObject) -> None:
     damaged(target, finished, data)
 
 
+@pytest.mark.default
 @fuzz(25)
 @given(finished=st.booleans(), data=st.data())
 def test_journals_of_strangers(target: Target, finished: bool, data: st.DataObject) -> None:
@@ -263,6 +265,7 @@ def test_counts() -> None:
 # ---- by hand ----------------------------------------------------------------------------------
 
 
+@pytest.mark.default
 @pytest.mark.parametrize("key", ["trial", "lineage", "parent"])
 @pytest.mark.parametrize("name", PATHS)
 def test_ids_are_no_paths(target: Target, key: str, name: str) -> None:
@@ -304,6 +307,7 @@ def test_links_out_of_the_run_directory_are_not_followed(target: Target) -> None
     assert victim.read_text() == "years of work"
 
 
+@pytest.mark.default
 def test_pickles_in_a_run_directory_are_not_run(target: Target) -> None:
     mark = target.work.parent / "mark"
     with np.load(target.runs[1] / "checkpoints" / "0002.npz", allow_pickle=False) as archive:
