@@ -35,8 +35,10 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def _check_model(value: Any) -> None:
-    if isinstance(value, str) and (value.endswith(".keras") or _FUNCTION.fullmatch(value)):
-        return
+    if isinstance(value, str) and (
+        value == "" or value.endswith(".keras") or _FUNCTION.fullmatch(value)
+    ):
+        return  # nothing is told by `original`, where a space asks for such a network
     raise KnobError(
         f"expected package.module:function, or the path of a .keras file. Received: {value!r}"
     )
@@ -96,6 +98,10 @@ def original(reference: str, shape: tuple[int, int, int], classes: int) -> keras
     Raises:
         BackboneError: If it cannot be had, or is no functional model of such images.
     """
+    if not reference:
+        raise BackboneError(
+            "backbone.model is missing. Give package.module:function, or a .keras file"
+        )
     model = (
         _loaded(reference) if reference.endswith(".keras") else _called(reference, shape, classes)
     )

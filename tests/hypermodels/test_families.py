@@ -53,6 +53,11 @@ SLOW = ("inception_resnet_v2",)
 """Families that take more than a few seconds even at their smallest."""
 
 
+NAMED = [entry for entry in families() if entry.name not in ("application", "model")]
+"""Those whose sites this package names; `test_applications.py` and `test_user_model.py` have
+the others, whose sites are found."""
+
+
 def marked(*values: Any) -> Any:
     """A parameter whose first value is a family's name; short words are its id."""
     words = [str(value) for value in values if isinstance(value, str | int)]
@@ -82,7 +87,7 @@ def attention_layers(model: keras.Model) -> list[AttentionLayer]:
 
 
 def test_every_registered_family_is_tested() -> None:
-    assert list(SMALLEST) == [entry.name for entry in families()]
+    assert list(SMALLEST) == [entry.name for entry in NAMED]
 
 
 @each_network
@@ -116,7 +121,7 @@ def test_cost_is_what_is_built(name: str, attention: str) -> None:
     assert COSTS.cost(chosen) == cost_of(model) == counted(model)
 
 
-PLACEMENTS = [marked(each.name, port) for each in families() for port in each.placements]
+PLACEMENTS = [marked(each.name, port) for each in NAMED for port in each.placements]
 
 
 @pytest.mark.parametrize(("name", "placement"), PLACEMENTS)
@@ -198,7 +203,7 @@ def test_identity_start_keeps_the_network(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [marked(entry.name) for entry in families() if RESIZE in entry.knobs],
+    [marked(entry.name) for entry in NAMED if RESIZE in entry.knobs],
 )
 def test_images_that_are_resized_within(name: str) -> None:
     image = ImageSpec((5, 9, 1), 3)

@@ -92,7 +92,8 @@ def test_the_tables_list_every_family_and_its_published_depths() -> None:
     depths: dict[str, list[Any]] = {}
     for row in ROWS:
         depths.setdefault(row.settings["family"], []).append(row.settings.get("depth"))
-    assert list(depths) == [entry.name for entry in families()]
+    found = ("application", "model")  # whose networks are Keras's own, or a person's
+    assert list(depths) == [entry.name for entry in families() if entry.name not in found]
     assert depths["resnet_v1"] == [20, 32, 44, 56, 110, 164]
     assert depths["resnet_v2"] == [20, 56, 110, 164, 1001]
     assert depths["resnext"] == [29, 50, 101]
