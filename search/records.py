@@ -143,7 +143,7 @@ def check_record(record: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     kind = record.get("type")
     if not isinstance(kind, str):
         raise malformed(record, "it has no type")
-    if bool(header) == (kind == "run") and kind in ("run", "extended"):
+    if bool(header) == (kind == "run"):  # it is the first, and no other is
         raise malformed(record, "it stands where it cannot")
     if kind == "run" and record.get("format") != FORMAT:
         raise RunDirectoryError(

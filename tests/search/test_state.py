@@ -142,7 +142,7 @@ def test_the_record_of_a_plan_comes_back_as_its_trial() -> None:
         "0012b-2", "0012b", 12, Candidate(configuration, "ab12", "none"), 1, 3, 2, 9, 27, "0012b-1"
     )
     record = json.loads(json.dumps(trial_record(plan, 274_442, 41_000_000)))
-    found = RunState.replay([record]).trials["0012b-2"]
+    found = RunState.replay([run(), record]).trials["0012b-2"]
     assert found.configuration == configuration
     assert (found.lineage, found.preset, found.iteration, found.bracket) == ("0012b", "none", 1, 3)
     assert (found.rung, found.epochs, found.parent) == (2, 9, "0012b-1")
