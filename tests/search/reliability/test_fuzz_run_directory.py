@@ -283,6 +283,16 @@ def test_ids_are_no_paths(target: Target, key: str, name: str) -> None:
     assert target.around(run) == before
 
 
+@pytest.mark.default
+@pytest.mark.parametrize("kind", ["trial", "extended", "of a later version"])
+def test_the_first_record_is_the_header(target: Target, kind: str) -> None:
+    run = target.copied(False)
+    (run / "journal.jsonl").write_bytes(encode({"type": kind, "trial": "0000"}))
+    target.asked(run)
+    ended = forked(CommandLine(["summary", run]), target.work / "said.txt")
+    assert ended.code == 5 and "it stands where it cannot" in ended.said.replace("\n", " ")
+
+
 def test_deep_json_is_damage(target: Target) -> None:
     import zlib
 
