@@ -290,7 +290,8 @@ def test_the_first_record_is_the_header(target: Target, kind: str) -> None:
     (run / "journal.jsonl").write_bytes(encode({"type": kind, "trial": "0000"}))
     target.asked(run)
     ended = forked(CommandLine(["summary", run]), target.work / "said.txt")
-    assert ended.code == 5 and "begins with its one record of type run" in ended.said.replace("\n", " ")
+    assert ended.code == 5
+    assert "begins with its one record of type run" in ended.said.replace("\n", " ")
 
 
 def test_deep_json_is_damage(target: Target) -> None:
