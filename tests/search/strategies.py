@@ -9,8 +9,18 @@ from hypothesis import strategies as st
 from hypermodels.knobs import Knob, Section
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
-DEPTHS = {"resnet_v1": (8, 14, 20, 56), "resnet_v2": (11, 20, 29, 1001)}
-"""Some depths of each family; 20 is one of both."""
+DEPTHS = {
+    "resnet_v1": (8, 14, 20, 56),
+    "resnet_v2": (11, 20, 29, 1001),
+    "resnext": (11, 20, 29, 50, 101),
+    "densenet": (10, 40, 100, 121),
+}
+"""Some depths of each family that has one; 20 is one of all but `densenet`."""
+
+
+def depths(variants: tuple[str, ...]) -> list[int]:
+    """The depths that each of some families has."""
+    return sorted(set.intersection(*(set(DEPTHS[variant]) for variant in variants)))
 
 
 def values_of(knob: Knob, variants: tuple[str, ...]) -> st.SearchStrategy[Any]:
@@ -20,7 +30,7 @@ def values_of(knob: Knob, variants: tuple[str, ...]) -> st.SearchStrategy[Any]:
     if knob.kind == "boolean":
         return st.booleans()
     if knob.name == "depth":
-        return st.sampled_from(sorted(set.intersection(*(set(DEPTHS[v]) for v in variants))))
+        return st.sampled_from(depths(variants))
     if knob.kind == "text":
         stages = st.lists(st.integers(1, 99), min_size=1, max_size=4)
         words = st.sampled_from(["all", "first", "last", "1", "2,3"])
@@ -67,6 +77,8 @@ def _section(draw: st.DrawFn, section: Section) -> dict[str, Any]:
             for variant in names
             if any(other.name == name for other in section.variants[variant])
         )
+        if name == "depth" and owners and not depths(owners):
+            continue
         if owners and name != section.selector.name and draw(st.booleans()):
             content[name] = draw(_setting(knob, owners))
     return content
