@@ -166,14 +166,15 @@ class Configuration:
             A `Configuration` without inactive knobs.
         """
         chosen = values or {}
-        of_backbone, of_attention, of_recipe = sections(settings)
-        backbone = of_backbone.resolve(settings.get("backbone", {}), chosen)
+        backbone = backbone_section().resolve(settings.get("backbone", {}), chosen)
         standard = family(str(backbone["family"])).standard_placement(backbone)
         attention = {"placement": standard, **settings.get("attention", {})}
+        # Of several backbones, this one may have fewer stages than the space has settings for.
+        stages = _most_stages(backbone_section(), backbone) if listed_knobs(attention) else 0
         return cls(
             backbone,
-            of_attention.resolve(attention, chosen),
-            of_recipe.resolve(settings.get("recipe", {}), chosen),
+            attention_section(stages).resolve(attention, chosen),
+            recipe_section().resolve(settings.get("recipe", {}), chosen),
         )
 
     @classmethod

@@ -38,6 +38,7 @@ class Knob:
             (a depth that fits no formula), or `None`.
         normalise: Callable that turns what YAML gave into the knob's value (a list of
             stages into `"2,3"`), or `None`.
+        tunable: Whether a space may tune it.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Knob:
     maximum: float | None = None
     check: Callable[[Any], None] | None = field(default=None, compare=False)
     normalise: Callable[[Any], Any] | None = field(default=None, compare=False)
+    tunable: bool = True
 
     def accept(self, received: Any) -> Value:
         """Returns `received` as this knob's value.
@@ -236,8 +238,7 @@ class Section:
         """
         known = self.knobs()
         accepted: dict[str, Setting] = {}
-        first = (self.selector.name, *self.implied)
-        for name in sorted(settings, key=lambda name: name not in first):
+        for name in sorted(settings, key=lambda name: not self.decides(name)):
             first_of_name = self.knob(name)
             if first_of_name is None:
                 near = difflib.get_close_matches(name, known, 1)
@@ -245,9 +246,9 @@ class Section:
                 raise KnobError(f"{self.name} has no knob called {name}. {meant}")
             takers = [
                 knob
-                for variant in self.selected(accepted)
+                for variant in self.selected_for(name, accepted)
                 for knob in self.variants[variant]
-                if knob.name == name
+                if knob.name == first_of_name.name
             ]
             for knob in takers or [first_of_name]:
                 try:
@@ -255,6 +256,14 @@ class Section:
                 except KnobError as error:
                     raise KnobError(f"{self.name}.{name}: {error}") from error
         return accepted
+
+    def decides(self, key: str) -> bool:
+        """Whether it depends on a key which others are active; such keys are read first."""
+        return key == self.selector.name or key in self.implied
+
+    def selected_for(self, key: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
+        """The variants that `settings` can select where the knob of a key acts."""
+        return self.selected(settings)
 
     def selected(self, settings: Mapping[str, Setting]) -> tuple[str, ...]:
         """The variants that `settings` can select."""
@@ -321,6 +330,8 @@ class Section:
 
 
 def _accept_setting(knob: Knob, setting: Any) -> Setting:
+    if is_tuned(setting) and not knob.tunable:
+        raise KnobError(f"cannot be tuned; give one value. Received: {setting}")
     if isinstance(setting, Choice):
         if not setting.values:
             raise KnobError("expected at least one value to choose from")

@@ -35,7 +35,10 @@ def _normalise(received: Any) -> Any:
 
 def _check(value: Any) -> None:
     if not isinstance(value, str) or not re.fullmatch(r"(\w+(,\w+)*)?", value):
-        raise KnobError(f"expected a list of attention knobs. Received: {value!r}")
+        raise KnobError(
+            "expected a list of attention knobs such as [type, reduction_ratio]. "
+            f"Received: {value!r}"
+        )
 
 
 PER_STAGE = Knob(
@@ -46,6 +49,7 @@ PER_STAGE = Knob(
     "reduction_ratio]; stage1.type and so on set one stage's",
     check=_check,
     normalise=_normalise,
+    tunable=False,
 )
 
 
@@ -75,17 +79,36 @@ class StagedSection(Section):
     def knobs(self) -> dict[str, Knob]:
         return {**super().knobs(), PER_STAGE.name: PER_STAGE}
 
+    def stage_knobs(self) -> dict[str, Knob]:
+        """The knobs that can differ from stage to stage, by name."""
+        return {name: knob for name, knob in super().knobs().items() if knob not in self.shared}
+
     def knob(self, key: str) -> Knob | None:
         match = STAGE_KEY.fullmatch(key)
-        if match is None:
-            return super().knob(key)
-        found = super().knob(match[2])
-        of_stage = found is not None and found is not PER_STAGE and found not in self.shared
-        return found if of_stage else None
+        return self.stage_knobs().get(match[2]) if match else super().knob(key)
+
+    def decides(self, key: str) -> bool:
+        match = STAGE_KEY.fullmatch(key)
+        return super().decides(match[2] if match else key)
+
+    def selected_for(self, key: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
+        match = STAGE_KEY.fullmatch(key)
+        return self.selected(self.of_stage(settings, int(match[1])) if match else settings)
+
+    def selected(self, settings: Mapping[str, Setting]) -> tuple[str, ...]:
+        """The variants that `settings` can select for all stages, or for one of them."""
+        chosen: dict[str, None] = {}
+        for key, setting in settings.items():
+            if self.decides(key):
+                chosen |= dict.fromkeys(super().selected({self.selector.name: setting}))
+        return tuple(chosen) or super().selected(settings)
 
     def owners(self, name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
-        if name == PER_STAGE.name or STAGE_KEY.fullmatch(name):
-            return self.selected(settings)
+        if name == PER_STAGE.name or self.decides(name):
+            return self.selected_for(name, settings)
+        match = STAGE_KEY.fullmatch(name)
+        if match:
+            return super().owners(match[2], self.of_stage(settings, int(match[1])))
         return super().owners(name, settings)
 
     def tuned(self, settings: Mapping[str, Setting]) -> Iterator[tuple[Knob, Domain]]:
@@ -94,11 +117,12 @@ class StagedSection(Section):
             if knob.name not in names:
                 yield knob, domain
         for stage in range(1, self.stages + 1):
-            own = self._of_stage(settings, stage)
-            for name, knob in super().knobs().items():
-                setting = own.get(name)
-                if name in names and isinstance(setting, Choice | IntRange | FloatRange):
-                    yield replace(knob, name=stage_key(stage, name)), setting
+            own, here = self.of_stage(settings, stage), self._own_names(settings, stage)
+            for name, knob in self.stage_knobs().items():
+                setting, key = own.get(name), stage_key(stage, name)
+                active = name in here and self.owners(key, settings)
+                if active and isinstance(setting, Choice | IntRange | FloatRange):
+                    yield replace(knob, name=key), setting
 
     def resolve(
         self, settings: Mapping[str, Setting], values: Mapping[str, Value]
@@ -107,13 +131,11 @@ class StagedSection(Section):
         if not names:
             return super().resolve(settings, values)
         stages = [
-            self._resolved_stage(settings, values, names, stage)
-            for stage in range(1, self.stages + 1)
+            self._resolved_stage(settings, values, stage) for stage in range(1, self.stages + 1)
         ]
-        types = [str(stage[self.selector.name]) for stage in stages]
         attending = [stage for stage in stages if len(stage) > 1]
         if not attending:
-            return {self.selector.name: types[0]}
+            return {self.selector.name: stages[0][self.selector.name]}
         # The first of the types stands for all, so that what is exported is a space again.
         first = attending[0]
         shared = {knob.name: first[knob.name] for knob in self.shared}
@@ -130,60 +152,63 @@ class StagedSection(Section):
         }
 
     def declare(self, hp: Any, settings: Mapping[str, Setting]) -> None:
-        names = listed_knobs(settings)
-        if not names:
+        if not listed_knobs(settings):
             super().declare(hp, settings)
             return
         for knob, domain in self.tuned(settings):
-            match = STAGE_KEY.fullmatch(knob.name)
-            stage, name = (int(match[1]), match[2]) if match else (0, knob.name)
-            own = self._of_stage(settings, stage)
-            decider = self.selector.name
-            if stage and decider in names:
-                decider = stage_key(stage, decider)
-            owners = super().owners(name, own)
-            alone = name == self.selector.name or owners == self.selected(own)
-            # A knob of all stages has no one type that decides whether it is active.
-            if alone or (not stage and self.selector.name in names):
+            owners = self.owners(knob.name, settings)
+            decider = self._decider(knob.name, settings)
+            everywhere = owners == self.selected_for(knob.name, settings)
+            if owners and (everywhere or decider is None):
                 domain.declare(hp, self.path(knob))
             elif owners:
                 with hp.conditional_scope(f"{self.name}.{decider}", list(owners)):
                     domain.declare(hp, self.path(knob))
 
-    def _of_stage(self, settings: Mapping[str, Setting], stage: int) -> dict[str, Setting]:
+    def of_stage(self, settings: Mapping[str, Setting], stage: int) -> dict[str, Setting]:
         """The settings of one stage, its own keys in the place of the common ones."""
         own = {name: value for name, value in settings.items() if not STAGE_KEY.fullmatch(name)}
-        for name, value in settings.items():
-            match = STAGE_KEY.fullmatch(name)
-            if match and int(match[1]) == stage:
-                own[match[2]] = value
-        return own
+        return {**own, **_keys_of(settings, stage)}
+
+    def _decider(self, key: str, settings: Mapping[str, Setting]) -> str | None:
+        """The key whose value decides whether another one's knob is active, if one does."""
+        match, selector = STAGE_KEY.fullmatch(key), self.selector.name
+        if match and selector in self._own_names(settings, int(match[1])):
+            return stage_key(int(match[1]), selector)
+        apart = any(self.decides(other) and other != selector for other in settings)
+        if not match and (apart or selector in listed_knobs(settings)):
+            return None
+        return selector
+
+    def _own_names(self, settings: Mapping[str, Setting], stage: int) -> set[str]:
+        """The knobs of which a stage does not follow the common setting."""
+        return {*listed_knobs(settings), *_keys_of(settings, stage)}
 
     def _resolved_stage(
-        self,
-        settings: Mapping[str, Setting],
-        values: Mapping[str, Value],
-        names: tuple[str, ...],
-        stage: int,
+        self, settings: Mapping[str, Setting], values: Mapping[str, Value], stage: int
     ) -> dict[str, Value]:
-        own_values = {path: value for path, value in values.items()}
-        for name in names:
-            own_values.pop(f"{self.name}.{name}", None)
-            sampled = values.get(f"{self.name}.{stage_key(stage, name)}")
-            if sampled is not None:
-                own_values[f"{self.name}.{name}"] = sampled
-        return super().resolve(self._of_stage(settings, stage), own_values)
+        sampled = dict(values)
+        for name in self._own_names(settings, stage):
+            sampled.pop(f"{self.name}.{name}", None)
+            own = f"{self.name}.{stage_key(stage, name)}"
+            if own in values:
+                sampled[f"{self.name}.{name}"] = values[own]
+        return super().resolve(self.of_stage(settings, stage), sampled)
+
+
+def _keys_of(settings: Mapping[str, Any], stage: int) -> dict[str, Any]:
+    """What is set for one stage alone, by the knob's name."""
+    matches = {key: STAGE_KEY.fullmatch(key) for key in settings}
+    return {
+        match[2]: settings[key]
+        for key, match in matches.items()
+        if match and int(match[1]) == stage
+    }
 
 
 def settings_in(attention: Mapping[str, Value], stage: int) -> dict[str, Value]:
     """The resolved attention settings that hold in one stage."""
     if PER_STAGE.name not in attention:
         return dict(attention)
-    found: dict[str, Value] = {}
-    for key, value in attention.items():
-        match = STAGE_KEY.fullmatch(key)
-        if match is None:
-            found.setdefault(key, value)
-        elif int(match[1]) == stage:
-            found[match[2]] = value
-    return found
+    common = {key: value for key, value in attention.items() if not STAGE_KEY.fullmatch(key)}
+    return {**common, **_keys_of(attention, stage)}

@@ -17,6 +17,7 @@ import keras
 
 from hypermodels.attention import AttentionLayer
 from hypermodels.backbones import Site, Tap
+from hypermodels.backbones.weights import copy_layer, copy_statistics
 from hypermodels.seeds import seeded
 
 
@@ -41,7 +42,8 @@ def attach(
         seed: Integer; every layer's initial weights are derived from it and from the
             layer's name.
         copy_weights: Boolean. If `True`, weights are copied from `model` by layer name
-            (a pretrained network), and only attention starts anew.
+            (a pretrained network), and only attention starts anew. What `Normalization`
+            layers know of the data is copied in any case.
         except_for: Names of layers whose weights are not copied.
 
     Returns:
@@ -101,16 +103,12 @@ def attach(
         raise PlacementError(
             f"every site must be passed exactly once, but the model passes {details}."
         )
-    if copy_weights:
-        _copy_weights(model, rebuilt, except_for)
-    return rebuilt
-
-
-def _copy_weights(source: keras.Model, target: keras.Model, except_for: Collection[str]) -> None:
-    kept = {layer.name for layer in target.layers} - set(except_for)
-    for layer in source.layers:
+    copy = copy_layer if copy_weights else copy_statistics
+    kept = {layer.name for layer in rebuilt.layers} - set(except_for)
+    for layer in model.layers:
         if layer.weights and layer.name in kept:
-            target.get_layer(layer.name).set_weights(layer.get_weights())
+            copy(layer, rebuilt.get_layer(layer.name))
+    return rebuilt
 
 
 @dataclass(frozen=True)

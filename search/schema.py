@@ -10,19 +10,42 @@ from typing import Any
 
 from hypermodels.configuration import STAGE_WORDS
 from hypermodels.knobs import Knob
+from hypermodels.per_stage import StagedSection
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 _TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
 _WITH_SUFFIX = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[kKmMgG]$"}
 _STAGES = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
+_TEXTS: dict[str, list[dict[str, Any]]] = {
+    "stages": [
+        {"type": "string", "pattern": rf"^({'|'.join(STAGE_WORDS)}|[1-9]\d?(,[1-9]\d?)*)$"},
+        {"type": "integer", "minimum": 1},
+        _STAGES,
+    ],
+    "sites": [
+        {"type": "string", "minLength": 1},
+        {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+    ],
+    "per_stage": [
+        {"type": "string", "pattern": r"^(\w+(,\w+)*)?$"},
+        {"type": "array", "items": {"type": "string", "minLength": 1}},
+    ],
+    "model": [{"type": "string", "pattern": r"^$|\.keras$|^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}],
+}
+"""The knobs of free text that have a form of their own."""
 
 
 def space_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a space."""
     sections: dict[str, Any] = {}
     for name, section in tuned_sections().items():
-        tunable = section.knobs().values()
-        sections[name] = _object({knob.name: _tunable(knob) for knob in tunable}, f"the {name}")
+        properties = {knob.name: _tunable(knob) for knob in section.knobs().values()}
+        sections[name] = _object(properties, f"the {name}")
+        if isinstance(section, StagedSection):
+            sections[name]["patternProperties"] = {
+                rf"^stage[1-9]\d?\.{knob.name}$": _tunable(knob)
+                for knob in section.stage_knobs().values()
+            }
     for name, knobs in PLAIN_SECTIONS.items():
         sections[name] = _object({knob.name: _described(knob) for knob in knobs}, f"the {name}")
     sections["presets"] = {
@@ -59,11 +82,8 @@ def _value(knob: Knob) -> dict[str, Any]:
         numbers = [int(word) for word in knob.choices if knob.normalise and str(word).isdigit()]
         return {"enum": [*knob.choices, *numbers]}
     if knob.kind == "text":
-        if knob.name == "stages":
-            pattern = rf"^({'|'.join(STAGE_WORDS)}|[1-9]\d?(,[1-9]\d?)*)$"
-            words = {"type": "string", "pattern": pattern}
-            return {"anyOf": [words, {"type": "integer", "minimum": 1}, _STAGES]}
-        return {"type": "string", "minLength": 1}
+        forms = _TEXTS.get(knob.name, [{"type": "string", "minLength": 1}])
+        return {"anyOf": forms} if len(forms) > 1 else forms[0]
     bounds = {"minimum": knob.minimum, "maximum": knob.maximum}
     number = {
         "type": _TYPES[knob.kind],
@@ -74,6 +94,8 @@ def _value(knob: Knob) -> dict[str, Any]:
 
 def _tunable(knob: Knob) -> dict[str, Any]:
     """A value, or a domain over such values."""
+    if not knob.tunable:
+        return _described(knob)
     value = _value(knob)
     choice = {
         "type": "object",

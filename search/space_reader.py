@@ -17,7 +17,7 @@ from hypermodels.knobs import (
     Setting,
     Value,
 )
-from hypermodels.per_stage import STAGE_KEY, StagedSection, listed_knobs, stage_key
+from hypermodels.per_stage import PER_STAGE, STAGE_KEY, StagedSection, listed_knobs
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
 from search.errors import did_you_mean
 from search.space import Space
@@ -72,36 +72,47 @@ class SpaceReader:
         """Looks at `attention.per_stage` and the keys of single stages."""
         attention = settings["attention"]
         names = listed_knobs(attention)
-        node = root.value.get("attention", root)
-        section = tuned_sections()["attention"]
-        for name in names:
-            if section.knob(stage_key(1, name)) is None:
-                known = [knob for knob in section.knobs() if section.knob(stage_key(1, knob))]
-                self.problem(
-                    node.line,
-                    "attention.per_stage",
-                    f"{name} cannot differ from stage to stage.{did_you_mean(name, known)} "
-                    f"Those that can: {', '.join(known)}.",
-                )
         keys = [key for key in attention if STAGE_KEY.fullmatch(key)]
+        node = root.value.get("attention", root)
         if keys and not names:
             self.problem(
-                node.line,
+                node.value[keys[0]].line,
                 f"attention.{keys[0]}",
                 "has no effect without per_stage, the list of knobs that every stage has of "
                 "its own.",
             )
-        try:
-            count = sections(settings)[1]
-        except KnobError as error:
-            self.problem(node.line, "attention.per_stage", f"{error}.")
+        if not names:
             return
-        assert isinstance(count, StagedSection)
-        for key in keys if names else ():
-            match = STAGE_KEY.fullmatch(key)
-            if match and int(match[1]) > count.stages:
+        line = node.value[PER_STAGE.name].line
+        try:
+            section = sections(settings)[1]
+        except KnobError as error:
+            self.problem(line, "attention.per_stage", f"{error}.")
+            return
+        assert isinstance(section, StagedSection)
+        known = section.stage_knobs()
+        for name in names:
+            if name not in known:
                 self.problem(
-                    node.line, f"attention.{key}", f"the backbone has {count.stages} stages."
+                    line,
+                    "attention.per_stage",
+                    f"{name} cannot differ from stage to stage.{did_you_mean(name, known)} "
+                    f"Those that can: {', '.join(known)}.",
+                )
+            elif name != section.selector.name and not section.owners(name, attention):
+                self.problem(
+                    line,
+                    "attention.per_stage",
+                    f"{name} has no effect: no chosen attention type has it "
+                    f"({', '.join(section.selected(attention))}).",
+                )
+        for key in keys:
+            match = STAGE_KEY.fullmatch(key)
+            if match and int(match[1]) > section.stages:
+                self.problem(
+                    node.value[key].line,
+                    f"attention.{key}",
+                    f"the backbone has {section.stages} stages.",
                 )
 
     def mapping(self, name: str, node: Node) -> dict[str, Node]:
@@ -126,7 +137,7 @@ class SpaceReader:
         if selector not in entries:
             implied = [section.implied[key] for key in entries if key in section.implied]
             settings |= {selector: implied[0]} if implied else {}
-        for key, entry in entries.items():
+        for key, entry in sorted(entries.items(), key=lambda item: not section.decides(item[0])):
             if key == selector:
                 continue
             path = f"{section.name}.{key}"
@@ -138,7 +149,7 @@ class SpaceReader:
                     f"unknown key.{did_you_mean(key, knobs)} Known keys: {', '.join(knobs)}.",
                 )
                 continue
-            selected = section.selected(settings)
+            selected = section.selected_for(key, settings)
             if known and not section.owners(key, settings):
                 self.problem(
                     entry.line,
@@ -147,23 +158,23 @@ class SpaceReader:
                     f"({', '.join(selected)}). Remove it, or choose another {selector}.",
                 )
                 continue
-            found = self.knob_setting(section, knob, settings, entry, path)
+            found = self.knob_setting(section, knob, selected, entry, path)
             if found is not None:
                 settings[key] = found
-        return settings
+        return {key: settings[key] for key in (selector, *entries) if key in settings}
 
     def knob_setting(
         self,
         section: Section,
         first: Knob,
-        settings: Mapping[str, Setting],
+        selected: tuple[str, ...],
         node: Node,
         path: str,
     ) -> Setting | None:
         """A setting that suits every selectable variant: depths differ between families."""
         takers = [
             knob
-            for variant in section.selected(settings)
+            for variant in selected
             for knob in section.variants[variant]
             if knob.name == first.name
         ]
@@ -178,6 +189,9 @@ class SpaceReader:
     def setting(self, path: str, knob: Knob, node: Node) -> Setting | None:
         if not isinstance(node.value, dict):
             return self.value(path, knob, node)
+        if not knob.tunable:
+            self.problem(node.line, path, "cannot be tuned; give one value.")
+            return None
         kinds = [key for key in node.value if key in _DOMAIN_KEYS]
         if len(kinds) != 1:
             self.problem(

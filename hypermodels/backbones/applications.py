@@ -13,13 +13,16 @@ attention loses its own. With `builtin_attention: remove` none of them has it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
+from hypermodels.backbones.application_table import APPLICATIONS, Application
 from hypermodels.backbones.family import (
     RESIZE,
     BackboneError,
@@ -28,150 +31,19 @@ from hypermodels.backbones.family import (
     classifier,
     register_family,
 )
-from hypermodels.backbones.found_sites import BlockPattern, inputs, output, sites_by_pattern
+from hypermodels.backbones.found_sites import sites_by_pattern
 from hypermodels.backbones.graft import copy_weights, graft, quick_statistics
 from hypermodels.image import ImageSpec
-from hypermodels.knobs import Knob, Value
+from hypermodels.knobs import Knob, KnobError, Value
 
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 _TORCH_MEAN, _TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@dataclass(frozen=True)
-class Application:
-    """What has to be known of a network of `keras.applications`.
+def _check_weights(value: Any) -> None:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise KnobError(f"expected none, imagenet or the path of a file. Received: {value!r}")
 
-    Args:
-        preprocessing: How it wants its images: `"tf"` (-1 to 1), `"torch"` (ImageNet's
-            statistics), `"caffe"` (ImageNet's mean taken off, channels reversed), or
-            `"own"` where it normalises them itself.
-        blocks: How its blocks are named.
-        first: The first convolution, of a network with reversed channels.
-    """
-
-    preprocessing: Literal["tf", "torch", "caffe", "own"]
-    blocks: BlockPattern
-    first: str = ""
-
-
-_RESNET = BlockPattern(
-    r"(conv\d_block\d+)_add",
-    {
-        "residual": output("{}_3_bn"),
-        "pre": inputs("{}_1_conv"),
-        "mid": output("{}_2_relu"),
-        "post": output("{}_out"),
-        "identity": inputs("{}_add"),
-    },
-)
-_RESNET_V2 = BlockPattern(
-    r"(conv\d_block\d+)_out",
-    {
-        "residual": output("{}_3_conv"),
-        "pre": inputs("{}_preact_bn"),
-        "mid": output("{}_2_relu"),
-        "post": output("{}_out"),
-        "identity": inputs("{}_out"),
-    },
-)
-_MOBILENET_V2 = BlockPattern(
-    r"(block_\d+|expanded_conv)_project_BN",
-    {
-        "residual": output("{}_project_BN"),
-        "pre": inputs("{}_expand", "{}_depthwise"),
-        "mid": output("{}_depthwise_relu"),
-        "post": output("{}_add", "{}_project_BN"),
-        "identity": inputs("{}_add"),
-    },
-)
-_MOBILENET_V3 = BlockPattern(
-    r"(expanded_conv(?:_\d+)?)_project_bn",
-    {
-        "mid": inputs("{}_project"),
-        "residual": output("{}_project_bn"),
-        "pre": inputs("{}_expand", "{}_depthwise_pad", "{}_depthwise"),
-        "post": output("{}_add", "{}_project_bn"),
-        "identity": inputs("{}_add"),
-    },
-    own="{}_squeeze_excite_mul",
-)
-_EFFICIENTNET = BlockPattern(
-    r"(block\d+[a-z]+)_project_bn",
-    {
-        "mid": inputs("{}_project_conv"),
-        "residual": output("{}_project_bn"),
-        "pre": inputs("{}_expand_conv", "{}_dwconv_pad", "{}_dwconv", "{}_project_conv"),
-        "post": output("{}_add", "{}_project_activation", "{}_project_bn"),
-        "identity": inputs("{}_add", index=1),
-    },
-    own="{}_se_excite",
-)
-_BLOCKS: Mapping[str, Application] = {
-    "ResNet": Application("caffe", _RESNET, "conv1_conv"),
-    "ResNetV2": Application("tf", _RESNET_V2),
-    "VGG": Application(
-        "caffe", BlockPattern(r"(block\d)_pool", {"post": inputs("{}_pool")}), "block1_conv1"
-    ),
-    "Xception": Application(
-        "tf",
-        BlockPattern(
-            r"(block\d+)_sepconv1",
-            {"post": output("{}_pool", "{}_sepconv3_bn", "{}_sepconv2_act")},
-        ),
-    ),
-    "InceptionV3": Application("tf", BlockPattern(r"(mixed\d+)", {"post": output("{}")})),
-    "InceptionResNetV2": Application(
-        "tf",
-        BlockPattern(
-            r"(block\d+_\d+)_conv",
-            {"residual": output("{}_conv"), "pre": inputs("{}"), "post": output("{}_ac", "{}")},
-        ),
-    ),
-    "MobileNet": Application(
-        "tf", BlockPattern(r"(conv_pw_\d+)_relu", {"post": output("{}_relu")})
-    ),
-    "MobileNetV2": Application("tf", _MOBILENET_V2),
-    "MobileNetV3": Application("own", _MOBILENET_V3),
-    "DenseNet": Application(
-        "torch",
-        BlockPattern(
-            r"(conv\d_block\d+)_concat",
-            {"layer": output("{}_2_conv"), "post": output("{}_concat")},
-        ),
-    ),
-    "NASNet": Application(
-        "tf",
-        BlockPattern(r"((?:normal|reduction)_concat_\w+)", {"post": output("{}")}),
-    ),
-    "EfficientNet": Application("own", _EFFICIENTNET),
-    "EfficientNetV2": Application("own", _EFFICIENTNET),
-    "ConvNeXt": Application(
-        "own",
-        BlockPattern(
-            r"(\w+_stage_\d_block_\d+)_layer_scale", {"residual": output("{}_layer_scale")}
-        ),
-    ),
-}
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "ResNet": ("ResNet50", "ResNet101", "ResNet152"),
-    "ResNetV2": ("ResNet50V2", "ResNet101V2", "ResNet152V2"),
-    "VGG": ("VGG16", "VGG19"),
-    "Xception": ("Xception",),
-    "InceptionV3": ("InceptionV3",),
-    "InceptionResNetV2": ("InceptionResNetV2",),
-    "MobileNet": ("MobileNet",),
-    "MobileNetV2": ("MobileNetV2",),
-    "MobileNetV3": ("MobileNetV3Small", "MobileNetV3Large"),
-    "DenseNet": ("DenseNet121", "DenseNet169", "DenseNet201"),
-    "NASNet": ("NASNetMobile", "NASNetLarge"),
-    "EfficientNet": tuple(f"EfficientNetB{size}" for size in range(8)),
-    "EfficientNetV2": tuple(f"EfficientNetV2{size}" for size in ("B0", "B1", "B2", "B3", *"SML")),
-    "ConvNeXt": tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge")),
-}
-APPLICATIONS: Mapping[str, Application] = {
-    name: _BLOCKS[kind] for kind, names in _NAMES.items() for name in names
-}
-"""The networks of `keras.applications` by name."""
 
 KNOBS = (
     Knob(
@@ -187,6 +59,7 @@ KNOBS = (
         "none",
         "pretrained weights: none, imagenet (downloaded by Keras), or a weights file of the "
         "network, with or without its own classifier",
+        check=_check_weights,
     ),
     Knob(
         "builtin_attention",
@@ -203,30 +76,50 @@ def known(settings: Mapping[str, Value]) -> Application:
     return APPLICATIONS[str(settings["application"])]
 
 
-def original(name: str, shape: tuple[int, ...], **options: Any) -> keras.Model:
+def original(name: str, shape: tuple[int, ...] | None, **options: Any) -> keras.Model:
     """Builds the network as Keras has it, without its classifier unless `options` say so.
+
+    Args:
+        name: String, its name in `keras.applications`.
+        shape: Height, width and channels of its images, or `None` for whatever suits.
+        **options: More arguments of the builder.
 
     Raises:
         BackboneError: If it does not take images of such a shape.
     """
     builder = getattr(keras.applications, name)
+    arguments = {"include_top": False, "weights": None, "input_shape": shape, **options}
     try:
-        return builder(**{"include_top": False, "weights": None, "input_shape": shape, **options})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about shapes for which there are no weights
+            return builder(**arguments)
     except ValueError as error:
-        least = 75 if "75x75" in str(error) else 32
+        if shape is None:
+            raise
+        height, width, channels = shape
+        least = re.search(r"at least (\d+)x\d+", str(error))
+        advice = (
+            f"Set backbone.resize to at least {least[1]}"
+            if least
+            else f"It takes colour images of 3 channels ({error})"
+            if channels != 3
+            else str(error).rstrip(".")
+        )
         raise BackboneError(
-            f"{name} cannot be built on images of {shape[0]}x{shape[1]}x{shape[2]}: {error}. "
-            f"Set backbone.resize to at least {least}"
+            f"{name} cannot be built on images of {height}x{width}x{channels}. {advice}"
         ) from error
 
 
 def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> Any:
     """Brings images to the scale that the network was made for."""
-    kind = known(settings).preprocessing
-    if kind in ("caffe", "torch") and image.shape[2] != 3:
+    kind, channels = known(settings).preprocessing, image.shape[2]
+    pretrained = settings["weights"] != "none"
+    if channels != 3 and (pretrained or kind in ("caffe", "torch")):
+        what = "with pretrained weights " if pretrained else ""
         raise BackboneError(
-            f"{settings['application']} takes colour images of 3 channels. "
-            f"Received: {image.shape[2]}"
+            f"{settings['application']} {what}takes colour images of 3 channels. "
+            f"Received: images of {channels}. Convert them, or use another network with "
+            "weights: none"
         )
     scale: Any = {"tf": 1 / 127.5, "own": 1.0, "caffe": 1.0}.get(kind)
     offset: Any = {"tf": -1.0, "own": 0.0, "caffe": [-mean for mean in _CAFFE_MEAN]}.get(kind)
@@ -239,7 +132,22 @@ def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, with a new classifier."""
     model = original(str(settings["application"]), tuple(inputs.shape[1:]))
-    return classifier(graft(model, inputs, changed=quick_statistics(model)), classes)
+    before = known(settings).rescaled if settings["weights"] == "imagenet" else ""
+    replaced = {before: _rescaled(model.get_layer(before))} if before else {}
+    return classifier(
+        graft(model, inputs, changed=quick_statistics(model), replaced=replaced), classes
+    )
+
+
+def _rescaled(layer: keras.layers.Layer) -> Callable[[Any], Any]:
+    """What Keras has before the stem of an EfficientNet with ImageNet weights alone."""
+
+    def call(inputs: Any) -> Any:
+        scale = [1 / math.sqrt(std) for std in _TORCH_STD]
+        scaled = keras.layers.Rescaling(scale, name="imagenet_rescaling")(inputs)
+        return type(layer).from_config(layer.get_config())(scaled)
+
+    return call
 
 
 def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
@@ -259,12 +167,11 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> bool:
     weights, name = str(settings["weights"]), str(settings["application"])
     if weights == "none":
         return False
-    if weights != "imagenet" and not Path(weights).is_file():
-        raise BackboneError(
-            f"backbone.weights: there is no file {weights}. Give none, imagenet, or a file"
-        )
-    shape = tuple(model.get_layer("normalise").output.shape[1:])
-    source = _with_weights(name, shape, weights)
+    if weights == "imagenet":
+        source = _with_imagenet_weights(name)
+    else:
+        shape = tuple(model.get_layer("normalise").output.shape[1:])
+        source = _with_weights_of_file(name, weights, shape, int(model.output.shape[-1]))
     first = known(settings).first
     if first:
         kernel, *rest = source.get_layer(first).get_weights()
@@ -273,22 +180,46 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> bool:
     return True
 
 
-def _with_weights(name: str, shape: tuple[int, ...], weights: str) -> keras.Model:
+def _with_imagenet_weights(name: str) -> keras.Model:
     try:
-        return original(name, shape, weights=weights)
-    except (BackboneError, OSError) as error:
-        if weights == "imagenet":
-            raise BackboneError(
-                f"the ImageNet weights of {name} cannot be had: {error}"
-            ) from error
+        return original(name, None, weights="imagenet")
+    except Exception as error:  # Keras raises bare exceptions for a failed download
+        raise BackboneError(
+            f"the ImageNet weights of {name} cannot be had: {error}. Where there is no network, "
+            "set backbone.weights to the path of a weights file"
+        ) from error
+
+
+def _with_weights_of_file(
+    name: str, path: str, shape: tuple[int, ...], classes: int
+) -> keras.Model:
+    """The network with the weights of a file, which may be of one with its own classifier."""
+    if not Path(path).is_file():
+        raise BackboneError(
+            f"backbone.weights: there is no file {path}. Give none, imagenet, or a weights file"
+        )
+    reason: Exception | None = None
+    for options in (
+        {"shape": None},
+        {"shape": None, "include_top": True},
+        {"shape": shape, "include_top": True, "classes": classes},
+    ):
         try:
-            with_classifier = original(name, shape, include_top=True)
-            with_classifier.load_weights(weights)
-        except (ValueError, OSError):
-            raise BackboneError(
-                f"backbone.weights: {weights} is no weights file of {name}: {error}"
-            ) from error
-        return with_classifier
+            source = original(name, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "ignore"
+                )  # one for each part of the format that is not there
+                source.load_weights(path)
+        except Exception as error:  # h5py and Keras raise many kinds over a file
+            reason = reason or error
+        else:
+            return source
+    first = (str(reason).strip().splitlines() or [type(reason).__name__])[0]
+    raise BackboneError(
+        f"backbone.weights: {path} is no weights file of {name}: {first.rstrip('.:')}. Give one "
+        f"that keras.applications.{name}(...).save_weights made, or that Keras offers for it"
+    ) from reason
 
 
 def standard(settings: Mapping[str, Value]) -> str:

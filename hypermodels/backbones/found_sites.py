@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
@@ -38,6 +39,16 @@ class BlockPattern:
     own: str = ""
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A site of which stage and block are not yet counted."""
+
+    name: str
+    size: tuple[int, int]
+    ports: Mapping[str, Tap]
+    own: Tap | None = None
+
+
 def output(*layers: str) -> tuple[Tap, ...]:
     """What the first of these layers that is there gives."""
     return tuple(Tap(layer, "output") for layer in layers)
@@ -58,8 +69,8 @@ def sites_by_pattern(model: keras.Model, pattern: BlockPattern) -> tuple[Site, .
     Returns:
         One site a block; a stage is a run of blocks with maps of one size.
     """
-    names = {layer.name for layer in model.layers}
-    found: list[tuple[str, dict[str, Tap], Tap | None]] = []
+    layers = {layer.name: layer for layer in model.layers}
+    found: list[_Found] = []
     for layer in model.layers:
         match = re.fullmatch(pattern.anchor, layer.name)
         if match is None:
@@ -67,16 +78,15 @@ def sites_by_pattern(model: keras.Model, pattern: BlockPattern) -> tuple[Site, .
         block = match[1]
         ports: dict[str, Tap] = {}
         for port, taps in pattern.ports.items():
-            for tap in taps:
-                name = tap.layer.format(block)
-                if name in names:
-                    ports[port] = Tap(name, tap.side, tap.index)
-                    break
+            named = (Tap(tap.layer.format(block), tap.side, tap.index) for tap in taps)
+            there = [tap for tap in named if tap.layer in layers]
+            ports |= {port: there[0]} if there else {}
         own = pattern.own.format(block)
-        gate = Tap(own, "instead") if own in names else None
-        if ports:
-            found.append((block, ports, gate))
-    return _numbered(model, found)
+        gate = Tap(own, "instead") if own in layers else None
+        size = _map_of(_tensor(layers, next(iter(ports.values()))))
+        assert size is not None, f"block {block} has no feature map"
+        found.append(_Found(block, size[:2], ports, gate))
+    return _numbered(found)
 
 
 def sites_by_names(model: keras.Model, patterns: str) -> tuple[Site, ...]:
@@ -88,21 +98,50 @@ def sites_by_names(model: keras.Model, patterns: str) -> tuple[Site, ...]:
             or `"auto"`.
 
     Returns:
-        One site a layer: port `post` is what the layer gives, `pre` what it takes.
+        One site a layer: port `post` is what the layer gives, `pre` what it takes, where
+        that is one feature map.
 
     Raises:
-        BackboneError: If a pattern matches no feature map, or two match the same.
+        BackboneError: If a pattern matches no feature map, or two match the same; or if
+            the layer is called several times, so that it is no single place.
     """
     maps = {layer.name: shape for layer in model.layers if (shape := _map_shape(layer))}
+    several = _called_several_times(model)
     if patterns == "auto":
-        chosen = _last_of_each_size(model, maps)
+        chosen = _last_of_each_size(model, {n: s for n, s in maps.items() if n not in several})
     else:
         chosen = _named(maps, [part.strip() for part in patterns.split(",")])
-    order = [layer.name for layer in model.layers if layer.name in chosen]
+    shared = [name for name in chosen if name in several]
+    if shared:
+        raise BackboneError(
+            f"backbone.sites: {shared[0]} is one layer called several times; attention goes to "
+            "places that are passed once. Name a layer after it"
+        )
     return _numbered(
-        model,
-        [(name, {"post": Tap(name, "output"), "pre": Tap(name, "input")}, None) for name in order],
+        [
+            _Found(layer.name, maps[layer.name][:2], _ports(layer))
+            for layer in model.layers
+            if layer.name in chosen
+        ]
     )
+
+
+def _called_several_times(model: keras.Model) -> set[str]:
+    """The layers that the graph of a model passes more than once."""
+    calls: set[tuple[str, int]] = set()
+    waiting = list(model.outputs)
+    while waiting:
+        operation, node, _ = waiting.pop()._keras_history
+        if (operation.name, node) not in calls:
+            calls.add((operation.name, node))
+            waiting += operation._inbound_nodes[node].input_tensors
+    counts = Counter(name for name, _ in calls)
+    return {name for name, count in counts.items() if count > 1}
+
+
+def _ports(layer: keras.layers.Layer) -> dict[str, Tap]:
+    after = {"post": Tap(layer.name, "output")}
+    return {**after, "pre": Tap(layer.name, "input")} if _map_of(layer.input) else after
 
 
 def _named(maps: Mapping[str, Shape], patterns: list[str]) -> set[str]:
@@ -125,50 +164,47 @@ def _named(maps: Mapping[str, Shape], patterns: list[str]) -> set[str]:
 
 
 def _last_of_each_size(model: keras.Model, maps: Mapping[str, Shape]) -> set[str]:
-    # The first convolution ends what is mere preparation of the images.
-    names = [layer.name for layer in model.layers if layer.name in maps]
-    first = next(
-        (
-            place
-            for place, name in enumerate(names)
-            if getattr(model.get_layer(name), "kernel", None) is not None
-        ),
-        len(names),
-    )
-    last = {maps[name][:2]: name for name in names[first:]}
+    # The first layer that learns ends what is mere preparation of the images; a map of one
+    # position is a gate or a pooled vector as a rule.
+    learns = [
+        bool(layer.weights) and not isinstance(layer, keras.layers.Normalization)
+        for layer in model.layers
+    ]
+    first = learns.index(True) if True in learns else len(learns)
+    names = [layer.name for layer in model.layers[first:] if layer.name in maps]
+    last = {maps[name][:2]: name for name in names if maps[name][:2] != (1, 1)}
     if not last:
-        raise BackboneError("the network has no convolution whose output attention could scale")
+        raise BackboneError(
+            "backbone.sites: auto finds no feature map in the network: no layer of more than one "
+            "position, called once, from the first with weights on. Name the layers"
+        )
     return set(last.values())
 
 
 def _map_shape(layer: keras.layers.Layer) -> Shape | None:
     """Height, width and channels of what a layer gives, if it is a feature map."""
-    if isinstance(layer, keras.layers.InputLayer):
-        return None
-    shape: tuple[Any, ...] = tuple(getattr(layer.output, "shape", ()))
+    return None if isinstance(layer, keras.layers.InputLayer) else _map_of(layer.output)
+
+
+def _map_of(tensor: Any) -> Shape | None:
+    shape: tuple[Any, ...] = tuple(getattr(tensor, "shape", ()))
     if len(shape) != 4 or None in shape[1:]:
         return None
     return int(shape[1]), int(shape[2]), int(shape[3])
 
 
-def _tapped_size(model: keras.Model, tap: Tap) -> tuple[int, int]:
-    layer = model.get_layer(tap.layer)
-    tensor = layer.output if tap.side == "output" else layer.input
-    if isinstance(tensor, list | tuple):
-        tensor = tensor[tap.index]
-    return int(tensor.shape[1]), int(tensor.shape[2])
+def _tensor(layers: Mapping[str, keras.layers.Layer], tap: Tap) -> Any:
+    layer = layers[tap.layer]
+    if tap.side == "output":
+        return layer.output
+    return layer.input[tap.index] if isinstance(layer.input, list | tuple) else layer.input
 
 
-def _numbered(
-    model: keras.Model, found: list[tuple[str, dict[str, Tap], Tap | None]]
-) -> tuple[Site, ...]:
-    def size(entry: tuple[str, dict[str, Tap], Tap | None]) -> tuple[int, int]:
-        return _tapped_size(model, next(iter(entry[1].values())))
-
+def _numbered(found: list[_Found]) -> tuple[Site, ...]:
     return tuple(
-        Site(name, stage, block, ports, own)
-        for stage, (_, blocks) in enumerate(groupby(found, size), 1)
-        for block, (name, ports, own) in enumerate(blocks, 1)
+        Site(each.name, stage, block, each.ports, each.own)
+        for stage, (_, blocks) in enumerate(groupby(found, lambda each: each.size), 1)
+        for block, each in enumerate(blocks, 1)
     )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from hypermodels.backbones.family import BackboneError
+from hypermodels.backbones.weights import copy_layer
 
 
 def canonical_names(model: keras.Model) -> dict[str, str]:
@@ -145,7 +146,7 @@ def copy_weights(
     for layer in source.layers:
         name = names.get(layer.name, "")
         if layer.weights and name in there and name not in except_for:
-            there[name].set_weights(layer.get_weights())
+            copy_layer(layer, there[name])
             copied.append(name)
     return tuple(copied)
 

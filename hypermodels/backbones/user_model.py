@@ -14,11 +14,7 @@ alike; `initial_weights: own` keeps those that the model comes with, all but non
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,25 +23,33 @@ import keras
 
 from hypermodels.backbones.family import RESIZE, BackboneError, Family, Site, register_family
 from hypermodels.backbones.found_sites import sites_by_names
-from hypermodels.backbones.graft import copy_weights, graft
+from hypermodels.backbones.graft import canonical_names, copy_weights, graft
+from hypermodels.backbones.sources import imported, source_files
+from hypermodels.backbones.weights import copy_statistics, has_statistics
 from hypermodels.image import ImageSpec, normalised
 from hypermodels.knobs import Knob, KnobError, Value
+
+NORMALISE, SCORES = "normalise", "float32_scores"
+RESERVED = ("image", "resize", NORMALISE, SCORES)
+"""Names of the layers that are put around a person's network."""
 
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 def _check_model(value: Any) -> None:
-    if isinstance(value, str) and (
-        value == "" or value.endswith(".keras") or _FUNCTION.fullmatch(value)
+    if value == "" or (
+        isinstance(value, str) and (value.endswith(".keras") or _FUNCTION.fullmatch(value))
     ):
-        return  # nothing is told by `original`, where a space asks for such a network
+        return  # none at all is said where it is missed
     raise KnobError(
         f"expected package.module:function, or the path of a .keras file. Received: {value!r}"
     )
 
 
 def _normalise_sites(received: Any) -> Any:
-    return ",".join(map(str, received)) if isinstance(received, list | tuple) else received
+    if isinstance(received, list | tuple) and all(isinstance(name, str) for name in received):
+        return ",".join(received)
+    return received
 
 
 def _check_sites(value: Any) -> None:
@@ -93,23 +97,19 @@ KNOBS = (
 
 
 def original(reference: str, shape: tuple[int, int, int], classes: int) -> keras.Model:
-    """The person's model, checked.
+    """The person's model, checked, as a plain functional one.
 
     Raises:
         BackboneError: If it cannot be had, or is no functional model of such images.
     """
     if not reference:
         raise BackboneError(
-            "backbone.model is missing. Give package.module:function, or a .keras file"
+            "backbone.model is missing: give package.module:function, or the path of a .keras file"
         )
-    model = (
+    made = (
         _loaded(reference) if reference.endswith(".keras") else _called(reference, shape, classes)
     )
-    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
-        raise BackboneError(
-            f"backbone.model: {reference} must give a functional Keras model, made with "
-            f"keras.Model(inputs, outputs). Received: a {type(model).__name__}"
-        )
+    model = _functional(made, reference, shape)
     expected = f"one input (None, {', '.join(map(str, shape))}) and one output (None, {classes})"
     received = (
         f"{', '.join(str(tuple(tensor.shape)) for tensor in model.inputs)} and "
@@ -128,30 +128,79 @@ def original(reference: str, shape: tuple[int, int, int], classes: int) -> keras
         raise BackboneError(
             f"backbone.model: {reference} must give a model with {expected}. Received: {received}"
         )
+    _check_layers(model, reference)
     return model
 
 
+def _functional(made: Any, reference: str, shape: tuple[int, int, int]) -> keras.Model:
+    """A model as one of plain functional class; a `Sequential` one is built first."""
+    if isinstance(made, keras.Sequential) and not made.built:
+        made.build((None, *shape))
+    try:
+        return keras.Model(made.inputs, made.outputs, name=made.name)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BackboneError(
+            f"backbone.model: {reference} must give a functional Keras model, made with "
+            "keras.Model(inputs, outputs), or a Sequential one: of a subclassed model, what its "
+            f"call does is no graph that attention could be put into. Received: a "
+            f"{type(made).__name__}"
+        ) from error
+
+
+def _check_layers(model: keras.Model, reference: str) -> None:
+    """Refuses what would be trained without an error, and be wrong."""
+    for layer in model.layers:
+        if getattr(layer, "data_format", None) == "channels_first":
+            raise BackboneError(
+                f"backbone.model: {reference} has the layer {layer.name} with channels first; "
+                "only channels_last is known here"
+            )
+        if layer.name in RESERVED and not isinstance(layer, keras.layers.InputLayer):
+            raise BackboneError(
+                f"backbone.model: {reference} has a layer called {layer.name}, a name that is "
+                "taken. Rename it"
+            )
+    last = _last(model)
+    activation = getattr(last, "activation", keras.activations.softmax)
+    if activation is not keras.activations.softmax:
+        raise BackboneError(
+            f"backbone.model: {reference} must give class scores that sum to 1. Its last layer "
+            f"{last.name} has the activation {getattr(activation, '__name__', activation)}; give "
+            "it activation='softmax'"
+        )
+
+
+def _last(model: keras.Model) -> Any:
+    """The layer that makes the scores; one that passes them on is looked through."""
+    tensor = model.outputs[0]
+    while True:
+        operation, node, _ = tensor._keras_history
+        passes = isinstance(operation, keras.layers.Identity) or (
+            isinstance(operation, keras.layers.Activation)
+            and operation.activation is keras.activations.linear
+        )
+        sources = operation._inbound_nodes[node].input_tensors
+        if not passes or not sources:
+            return operation
+        tensor = sources[0]
+
+
 def _loaded(path: str) -> Any:
+    if not Path(path).is_file():
+        raise BackboneError(f"backbone.model: there is no file {path}")
     try:
         # Safe mode refuses a file that carries code.
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BackboneError(f"backbone.model: {path} cannot be loaded: {first}") from error
+    except Exception as error:  # a damaged archive makes Keras raise whatever it meets
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BackboneError(
+            f"backbone.model: {path} cannot be loaded: {lines[0].rstrip('.')}. A model with "
+            "classes of your own is given as package.module:function"
+        ) from error
 
 
 def _called(reference: str, shape: tuple[int, int, int], classes: int) -> Any:
-    module_name, _, function_name = reference.partition(":")
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `python -m` would have it
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise BackboneError(
-            f"backbone.model: {reference} cannot be imported: {error}. Expected "
-            "package.module:function, importable from the current directory"
-        ) from error
+    function = imported(reference)
     try:
         return function(shape, classes)
     except Exception as error:  # whatever a person's code raises is theirs to know
@@ -165,16 +214,14 @@ def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> 
     """Normalises images, unless the network does so itself."""
     if settings["normalisation"] == "data":
         return normalised(images, image)
-    return keras.layers.Rescaling(1.0, name="normalise")(images)
+    return keras.layers.Rescaling(1.0, name=NORMALISE)(images)
 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`; its own classifier gives the scores."""
-    height, width, channels = (int(size) for size in inputs.shape[1:])
-    model = original(str(settings["model"]), (height, width, channels), classes)
-    scores = graft(model, inputs)
+    scores = graft(_of(settings, inputs, classes), inputs)
     # Under mixed precision the scores would be 16-bit numbers.
-    return keras.layers.Activation("linear", dtype="float32", name="scores")(scores)
+    return keras.layers.Activation("linear", dtype="float32", name=SCORES)(scores)
 
 
 def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
@@ -183,28 +230,34 @@ def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]
 
 
 def load(model: keras.Model, settings: Mapping[str, Value]) -> bool:
-    """Puts the model's own weights into the built network, if they are asked for."""
-    if settings["initial_weights"] == "seeded":
+    """Puts the model's own weights into the built network, if they are asked for.
+
+    What its `Normalization` layers know of the data is no initial weight, and always kept.
+    """
+    own = settings["initial_weights"] == "own"
+    if not own and not has_statistics(model):
         return False
-    height, width, channels = (int(s) for s in model.get_layer("normalise").output.shape[1:])
-    classes = int(model.output.shape[-1])
-    copy_weights(original(str(settings["model"]), (height, width, channels), classes), model)
-    return True
+    images = model.get_layer(NORMALISE).output
+    source = _of(settings, images, int(model.output.shape[-1]))
+    if own:
+        copy_weights(source, model)
+        return True
+    for name, ours in canonical_names(source).items():
+        copy_statistics(source.get_layer(name), model.get_layer(ours))
+    return False
+
+
+def _of(settings: Mapping[str, Value], images: Any, classes: int) -> keras.Model:
+    height, width, channels = (int(size) for size in images.shape[1:])
+    return original(str(settings["model"]), (height, width, channels), classes)
 
 
 def files(settings: Mapping[str, Value]) -> tuple[Path, ...]:
-    """The file that the network is defined in."""
+    """The file of the model, or those of the code that builds it."""
     reference = str(settings.get("model", ""))
     if reference.endswith(".keras"):
         return (Path(reference),)
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        spec = importlib.util.find_spec(reference.partition(":")[0])
-    except (ImportError, ValueError):
-        return ()  # `original` says so, with the reason
-    return (Path(spec.origin),) if spec and spec.origin else ()
+    return source_files(reference.partition(":")[0]) if reference else ()
 
 
 MODEL = register_family(

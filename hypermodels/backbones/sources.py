@@ -1,0 +1,113 @@
+"""A person's code: a function by its name, and the files that it is written in."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hypermodels.backbones.family import BackboneError
+
+
+def imported(reference: str) -> Callable[..., Any]:
+    """The function that `package.module:function` names.
+
+    Raises:
+        BackboneError: If there is none, or its module cannot be imported.
+    """
+    module_name, _, function_name = reference.partition(":")
+    _look_here()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a module runs whatever a person wrote
+        raise BackboneError(
+            f"backbone.model: {module_name} cannot be imported: {type(error).__name__}: {error}. "
+            "Expected package.module:function, importable from the current directory"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        what = "nothing" if function is None else f"a {type(function).__name__}"
+        raise BackboneError(
+            f"backbone.model: {module_name} must have a function {function_name}. "
+            f"Received: {what} of that name in {module.__file__}"
+        )
+    found: Callable[..., Any] = function
+    return found
+
+
+def source_files(module_name: str) -> tuple[Path, ...]:
+    """The file of a module, and of all that it imports from its own folder or package.
+
+    Nothing is run but the packages that the module is in. Installed packages have
+    versions, which are for others to watch: of those, it is the module's file alone.
+
+    Returns:
+        Sorted paths, relative to the current directory where they are in it; empty if
+        there is no such module.
+    """
+    _look_here()
+    try:
+        spec = importlib.util.find_spec(module_name)
+    except Exception:  # a package that fails, or what is no module; `imported` says which
+        return ()
+    if spec is None or not spec.has_location or spec.origin is None:
+        return ()
+    path = Path(spec.origin).resolve()
+    files = {module_name: path}
+    if path.suffix == ".py" and "site-packages" not in path.parts:
+        root = path.parents[module_name.count(".") + (path.name == "__init__.py")]
+        waiting = [module_name]
+        while waiting:
+            name = waiting.pop()
+            for other in _imports(files[name], name):
+                file = _file(root, other)
+                if file is not None and other not in files:
+                    files[other] = file
+                    waiting.append(other)
+    here = Path.cwd()
+    shown = {
+        path.relative_to(here) if path.is_relative_to(here) else path for path in files.values()
+    }
+    return tuple(sorted(shown))
+
+
+def _look_here() -> None:
+    """Makes the current directory importable, as `python -m` does."""
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _file(root: Path, module_name: str) -> Path | None:
+    """Where a module is under a folder, if it is there."""
+    *packages, last = module_name.split(".")
+    folder = root.joinpath(*packages)
+    files = (folder / f"{last}.py", folder / last / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
+
+
+def _imports(path: Path, module_name: str) -> Iterator[str]:
+    """The modules that the code in a file imports, anywhere in it, and their packages."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, OSError):
+        return  # importing it fails too, and says why
+    package = module_name if path.name == "__init__.py" else module_name.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            # `from . import x` in `a.b` is `a.x`.
+            above = package.split(".")[: -(node.level - 1) or None] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))
