@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from search.export import Exported
     from search.run import Run
 
+MAX_NAME = 255
+"""Bytes that file systems allow in a name."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code."""
@@ -80,6 +83,10 @@ def _search(options: argparse.Namespace) -> int:
     name = options.name or Path(options.space).stem
     if Path(name).name != name or name in (".", ".."):
         raise UsageError(f"--name is a name, not a path. Received: {name!r}. Use --directory.")
+    if "\0" in name or len(os.fsencode(name)) > MAX_NAME:
+        raise UsageError(
+            f"--name has at most {MAX_NAME} bytes. Received: {ascii(name[:40])}. Choose another."
+        )
     path = Path(options.directory) / name
     console = _console(options)
     with (

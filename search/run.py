@@ -96,8 +96,9 @@ def open_run(
         DataError: If the data cannot be used.
         StorageError: If the directory cannot be written.
     """
-    there = _is_run(path, overwrite)
-    missing = mend_data and not (data_folder(path) / MANIFEST).exists()
+    with storage_errors("the run directory", path):  # it may be forbidden to look
+        there = _is_run(path, overwrite)
+        missing = mend_data and not (data_folder(path) / MANIFEST).exists()
     dataset = _checked_data(space) if not there or overwrite or missing else None
     with storage_errors("the run directory", path):
         make_folder(path)
@@ -176,7 +177,8 @@ def read_run(path: Path) -> RunState:
     Raises:
         RunDirectoryError: If there is no run.
     """
-    if not path.is_dir() or not journal_path(path).exists():
+    # os.path answers False where it is forbidden to look; Path raises.
+    if not os.path.isfile(journal_path(path)):
         raise RunDirectoryError(
             f"{path} is not a run directory: it has no {JOURNAL}. "
             "Give the directory that `cbam-search --space ...` named."

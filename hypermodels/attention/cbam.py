@@ -17,6 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from hypermodels.attention import fused
 from hypermodels.attention.activations import GATE
 from hypermodels.attention.channel import ChannelAttention, channel_knobs
 from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
@@ -124,7 +125,17 @@ class CBAM(AttentionLayer):
         return outputs, {**channel, **spatial}
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.attend(inputs, training=training)[0]
+        if not fused.usable(inputs, training) or self.order == "parallel":
+            return self.attend(inputs, training=training)[0]
+        if self.order == "spatial_first":
+            return self.channel.call(self.spatial.call(inputs, training), training)
+        return fused.attended(
+            inputs,
+            channel_gate=self.channel.gate_of,
+            channel_pooling=self.channel.channel_pooling,
+            spatial_gate=self.spatial.trained_gate_of,
+            spatial_pooling=self.spatial.spatial_pooling,
+        )
 
     def get_config(self) -> dict[str, Any]:
         halves: dict[str, Any] = {}

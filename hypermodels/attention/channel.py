@@ -23,6 +23,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from hypermodels.attention import fused
 from hypermodels.attention.activations import GATE, apply_gate, last_initializer
 from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.knobs import Knob, Value
@@ -153,16 +154,30 @@ class ChannelAttention(AttentionLayer):
         logits = ops.matmul(ops.relu(hidden), self.kernel_2)
         return logits + self.bias_2 if self.mlp_bias else logits
 
+    def gate_of(self, statistics: list[Any]) -> Any:
+        """The gate `(batch, channels)` of pooled statistics of that shape."""
+        logits: Any = 0.0
+        for pooled in statistics:
+            logits = logits + self._mlp(pooled)
+        return apply_gate(self.gate, logits)
+
     def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
         """Scales the channels; the gate `"channel"` has shape `(batch, 1, 1, channels)`."""
         features = ops.cast(inputs, "float32")
-        logits: Any = 0.0
+        statistics = []
         if self.channel_pooling in ("avg", "avg+max"):
-            logits = logits + self._mlp(ops.mean(features, axis=(1, 2)))
+            statistics.append(ops.mean(features, axis=(1, 2)))
         if self.channel_pooling in ("max", "avg+max"):
-            logits = logits + self._mlp(ops.max(features, axis=(1, 2)))
-        gate = ops.expand_dims(apply_gate(self.gate, logits), (1, 2))
+            statistics.append(ops.max(features, axis=(1, 2)))
+        gate = ops.expand_dims(self.gate_of(statistics), (1, 2))
         return inputs * ops.cast(gate, inputs.dtype), {"channel": gate}
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if fused.usable(inputs, training):
+            return fused.attended(
+                inputs, channel_gate=self.gate_of, channel_pooling=self.channel_pooling
+            )
+        return self.attend(inputs)[0]
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -191,8 +191,8 @@ class GlobalContext(AttentionLayer):
         if reason is None and hidden_in(shape, settings) == 1:
             reason = (
                 f"attention.reduction_ratio {settings['reduction_ratio']} leaves attention.type "
-                f"gc one hidden unit, which layer norm makes a constant, in every chosen block "
-                f"(at most {shape[2]} channels)"
+                f"gc one hidden unit of the channels of every chosen block (at most "
+                f"{shape[2]}), which its layer norm makes a constant"
             )
         return reason
 

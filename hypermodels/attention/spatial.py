@@ -21,8 +21,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from hypermodels.attention import fused
 from hypermodels.attention.activations import GATE, apply_gate, last_initializer
 from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.convolution import convolve_to_one, convolve_to_one_banded
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.knobs import Knob, Value
 
@@ -131,13 +133,24 @@ class SpatialAttention(AttentionLayer):
         if self.spatial_pooling in ("max", "avg+max"):
             pooled.append(ops.max(features, axis=-1, keepdims=True))
         maps = ops.concatenate(pooled, axis=-1) if len(pooled) > 1 else pooled[0]
-        logits = ops.conv(maps, self.kernel, padding="same")
-        if self.norm is not None:
-            logits = self.norm(logits, training=training)
-        gate = apply_gate(self.gate, logits)
+        gate = self._gate_of(convolve_to_one(maps, self.kernel), training)
         return inputs * ops.cast(gate, inputs.dtype), {"spatial": gate}
 
+    def trained_gate_of(self, maps: Any) -> Any:
+        """The gate of pooled maps `(batch, height, width, 1 or 2)` of known size, in training."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        return self._gate_of(convolve_to_one_banded(maps, kernel), training=True)
+
+    def _gate_of(self, logits: Any, training: bool | None) -> Any:
+        if self.norm is not None:
+            logits = self.norm(logits, training=training)
+        return apply_gate(self.gate, logits)
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if fused.usable(inputs, training):
+            return fused.attended(
+                inputs, spatial_gate=self.trained_gate_of, spatial_pooling=self.spatial_pooling
+            )
         return self.attend(inputs, training=training)[0]
 
     def get_config(self) -> dict[str, Any]:

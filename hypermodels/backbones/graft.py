@@ -22,22 +22,29 @@ from hypermodels.backbones.weights import copy_layer
 
 
 def canonical_names(model: keras.Model) -> dict[str, str]:
-    """Names of a model's layers that do not depend on what was built before it.
+    """Names of a model's operations that do not depend on what was built before it.
 
     Args:
         model: Functional `keras.Model`.
 
     Returns:
-        A dict from the name of every layer but the input to the one it is grafted under,
-        in the model's order: a name that Keras gave becomes `<class>_<place>`
-        (`conv2d_001`, counted from 1 among those of its class); one that a person gave
-        stays as it is.
+        A dict from the name of every layer but the input, and of every bare operation such
+        as `x + y`, to the one it is grafted under, in the model's order: a name that Keras
+        gave becomes `<class>_<place>` (`conv2d_001`, counted from 1 among those of its
+        class); one that a person gave stays as it is.
     """
-    return {
-        operation.name: name
-        for operation, name in _named(model)
-        if isinstance(operation, keras.layers.Layer)
-    }
+    seen: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for operation in model.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        kind = _snake_case(type(operation).__name__)
+        name = operation.name
+        if re.fullmatch(rf"{kind}(_\d+)?", name):
+            seen[kind] += 1
+            name = f"{kind}_{seen[kind]:03d}"
+        names[operation.name] = name
+    return names
 
 
 def graft(
@@ -70,11 +77,13 @@ def graft(
 
     Raises:
         BackboneError: If the model is not functional with one input and one output, or a
-            name in the other arguments is none of its layers'.
+            name in the other arguments is none of its layers', or joined layers take
+            different tensors.
     """
     flat_input = _single(model)
     changes, instead = changed or {}, replaced or {}
-    known = list(canonical_names(model).values())
+    names = canonical_names(model)
+    known = list(names.values())
     entrance = {name: join for join, heads in (joined or {}).items() for name in heads}
     unknown = sorted({*changes, *dropped, *entrance, *instead} - set(known))
     if unknown:
@@ -82,13 +91,12 @@ def graft(
             f"the model {model.name!r} has no layer called {', '.join(unknown)}. "
             f"It has {len(known)}, such as {', '.join(known[:5])}."
         )
-    names = {id(operation): name for operation, name in _named(model)}
     made: dict[int, str] = {}
-    joins: dict[str, Any] = {}
+    joins: dict[str, tuple[Any, Any]] = {}
     outputs = inputs
 
     def make(operation: Any) -> Any:
-        name = names[id(operation)]
+        name = names[operation.name]
         config = {**operation.get_config(), "name": name, **changes.get(name, {})}
         fresh = _made(operation, config)
         made[id(fresh)] = name
@@ -98,10 +106,15 @@ def graft(
         nonlocal outputs  # the output's own call is the last, for there is but one output
         name = made[id(operation)]
         if name in entrance:
-            join = entrance[name]
+            join, tensor = entrance[name], args[0]
             if join not in joins:
-                joins[join] = keras.layers.Identity(name=join)(args[0])
-            args = (joins[join], *args[1:])
+                joins[join] = tensor, keras.layers.Identity(name=join)(tensor)
+            if joins[join][0] is not tensor:
+                raise BackboneError(
+                    f"the layers that {join!r} joins must take one tensor. Received: "
+                    f"{', '.join((joined or {})[join])} of the model {model.name!r}."
+                )
+            args = (joins[join][1], *args[1:])
         if name in instead:
             outputs = instead[name](args[0])
         else:
@@ -150,22 +163,6 @@ def quick_statistics(model: keras.Model) -> dict[str, dict[str, Any]]:
         for layer in model.layers
         if isinstance(layer, keras.layers.BatchNormalization)
     }
-
-
-def _named(model: keras.Model) -> list[tuple[Any, str]]:
-    """Layers and bare operations such as `x + y` with their canonical names."""
-    seen: Counter[str] = Counter()
-    named = []
-    for operation in model.operations:
-        if isinstance(operation, keras.layers.InputLayer):
-            continue
-        name = operation.name
-        kind = _snake_case(type(operation).__name__)
-        if re.fullmatch(rf"{kind}(_\d+)?", name):
-            seen[kind] += 1
-            name = f"{kind}_{seen[kind]:03d}"
-        named.append((operation, name))
-    return named
 
 
 def _made(operation: Any, config: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ AnyArray = npt.NDArray[Any]
 
 # A test split that is cut here is the data set's own: no seed of a search may move it.
 TEST_SEED = 0
+
+_UNPRINTABLE = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's control characters, halves of characters, and ends of lines and paragraphs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,4 +183,11 @@ def checked_dataset(
             f"The class names of {source} are empty or repeat. Expected different names. "
             f"Received: class_names={list(names)}. Mend class_names, or leave it out."
         )
+    for name in names:
+        # A line each in class_names.txt, and shown on terminals, which obey control characters.
+        if any(unicodedata.category(character) in _UNPRINTABLE for character in name):
+            raise DataError(
+                f"A class name of {source} cannot be printed. Expected one line of text. "
+                f"Received: {ascii(name)[:100]}. Rename the class or its folder."
+            )
     return Dataset(train, test, names, source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from hypermodels.attention import AttentionLayer, Mechanism, mechanisms
 from hypermodels.configuration import Configuration
+from hypermodels.cost import Cost
 from hypermodels.knobs import Knob, Value
 from hypermodels.network import ImageSpec
 
@@ -18,8 +20,17 @@ LAYERED = tuple(entry for entry in mechanisms() if entry.layer is not None)
 """The registered mechanisms that add a layer."""
 
 TINY = ImageSpec((8, 8, 3), 4)
-DEPTHS = {"resnet_v1": 8, "resnet_v2": 11}
-"""The least depth of each family."""
+RESNETS = ("resnet_v1", "resnet_v2")
+SMALLEST: Mapping[str, Mapping[str, Value]] = {
+    "resnet_v1": {"depth": 8},
+    "resnet_v2": {"depth": 11},
+    "resnext": {"depth": 11, "cardinality": 2, "width": 4},
+    "mobilenet": {"alpha": 0.25},
+    "densenet": {"depth": 10, "growth_rate": 4},
+    "inception_v3": {},
+    "inception_resnet_v2": {},
+}
+"""The settings with which each family is smallest."""
 
 
 def samples(knob: Knob) -> tuple[Value, ...]:
@@ -89,8 +100,10 @@ def numpy(tensor: Any) -> np.ndarray:
 def configuration(
     family: str = "resnet_v1", depth: int | None = None, recipe: Any = None, **attention: Any
 ) -> Configuration:
-    """A resolved configuration of the least depth, unless one is given."""
-    backbone = {"family": family, "depth": depth or DEPTHS[family]}
+    """A resolved configuration of the smallest network, unless a depth is given."""
+    backbone = {**SMALLEST[family], "family": family}
+    if depth is not None:
+        backbone["depth"] = depth
     return Configuration.resolve(
         {"backbone": backbone, "attention": attention, "recipe": recipe or {}}
     )
@@ -145,3 +158,59 @@ def weight_macs(layer: keras.layers.Layer, shape: tuple[int, int, int]) -> int:
         elif not ("bias" in kind or "norm/" in name):
             raise NotImplementedError(f"count the multiply-adds of {name!r} in TIMES")
     return total
+
+
+def counted(model: keras.Model) -> Cost:
+    """Parameters from the variables' sizes; MACs by walking the graph from the image."""
+    parameters = sum(math.prod(variable.shape) for variable in model.weights)
+    sizes: dict[str, tuple[int, int]] = {}
+    macs = 0
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.InputLayer):
+            sizes[layer.name] = (layer.batch_shape[1], layer.batch_shape[2])
+            continue
+        tensors = layer.input if isinstance(layer.input, list) else [layer.input]
+        height, width = sizes[tensors[0]._keras_history.operation.name]
+        channels = tensors[0].shape[-1]
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            (top, bottom), (left, right) = layer.padding
+            height, width = height + top + bottom, width + left + right
+        elif isinstance(layer, keras.layers.Resizing):
+            height, width = layer.height, layer.width
+        elif hasattr(layer, "strides"):
+            (down, across), (rows, columns) = layer.strides, window(layer)
+            if layer.padding == "valid":
+                height, width = height - rows + 1, width - columns + 1
+            height, width = math.ceil(height / down), math.ceil(width / across)
+            if isinstance(layer, keras.layers.DepthwiseConv2D):
+                macs += height * width * rows * columns * channels * layer.depth_multiplier
+            elif isinstance(layer, keras.layers.Conv2D):
+                per_filter = rows * columns * channels // layer.groups
+                macs += height * width * per_filter * layer.filters
+        elif isinstance(layer, keras.layers.Dense):
+            macs += channels * layer.units
+        elif isinstance(layer, AttentionLayer):
+            macs += weight_macs(layer, (height, width, channels))
+        sizes[layer.name] = (height, width)
+    return Cost(parameters, macs)
+
+
+def window(layer: keras.layers.Layer) -> tuple[int, int]:
+    """Rows and columns that a convolution or a pooling looks at."""
+    rows, columns = layer.pool_size if hasattr(layer, "pool_size") else layer.kernel_size
+    return rows, columns
+
+
+def producer(layer: keras.layers.Layer) -> str:
+    """Name of the layer whose output `layer` takes."""
+    return str(layer.input._keras_history.operation.name)
+
+
+def consumers(model: keras.Model, layer: keras.layers.Layer) -> set[str]:
+    """Names of the model's layers that take `layer`'s output."""
+    return {
+        other.name
+        for other in model.layers
+        for node in other._inbound_nodes
+        if any(tensor._keras_history.operation is layer for tensor in node.input_tensors)
+    }

@@ -1,120 +1,30 @@
-"""Backbones: published totals, sites, names, image sizes, depths."""
+"""The ResNets, and what all backbones share: sites, names, image sizes, depths."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from hypermodels.backbones import RESIDUAL_PLACEMENTS, families, family, register_family
+from hypermodels.backbones import RESIDUAL_PLACEMENTS, family, register_family
 from hypermodels.configuration import Configuration
-from hypermodels.cost import CostModel
 from hypermodels.knobs import KnobError
 from hypermodels.network import ImageSpec, backbone_model, build_backbone, build_network
 from hypermodels.placement import tap_shape
 from hypermodels.presets import PRESETS, preset
-from tests.hypermodels.helpers import DEPTHS, TINY, images, numpy
+from tests.hypermodels.helpers import RESNETS, SMALLEST, TINY, images, numpy
 
-TABLE = Path(__file__).resolve().parents[2] / "docs" / "parameters.md"
-CIFAR = ImageSpec((32, 32, 3), 10)
-PRESET_COLUMNS = ("none", "se_keras", "cbam_keras")
-each_family = pytest.mark.parametrize("name", [entry.name for entry in families()])
-
-
-def documented() -> dict[tuple[str, int], dict[str, list[int]]]:
-    """The rows of docs/parameters.md: (family, depth) to parameters, the seed's, MACs."""
-    rows: dict[tuple[str, int], dict[str, list[int]]] = {}
-    name = ""
-    for line in TABLE.read_text(encoding="utf-8").splitlines():
-        heading = re.match(r"## .*`(\w+)`", line)
-        name = heading[1] if heading else name
-        cells = [cell.strip().replace(",", "") for cell in line.strip("|").split("|")]
-        if len(cells) == 10 and cells[0].isdigit():
-            numbers = [int(cell) for cell in cells]
-            rows[name, numbers[0]] = {
-                "ours": numbers[1:4],
-                "seed": numbers[4:7],
-                "macs": numbers[7:10],
-            }
-    return rows
-
-
-ROWS = documented()
+each_resnet = pytest.mark.parametrize("name", RESNETS)
+PUBLISHED = {"resnet_v1": (20, 32, 44, 56, 110, 164), "resnet_v2": (20, 56, 110, 164, 1001)}
 
 
 def preset_configuration(name: str, depth: int, attention: str) -> Configuration:
     return Configuration.resolve(
         {"backbone": {"family": name, "depth": depth}, "attention": preset(attention)}
     )
-
-
-@pytest.fixture(scope="module")
-def cost_model() -> CostModel:
-    return CostModel(CIFAR)
-
-
-def test_the_table_lists_every_depth() -> None:
-    assert list(ROWS) == [
-        *(("resnet_v1", depth) for depth in (20, 32, 44, 56, 110, 164)),
-        *(("resnet_v2", depth) for depth in (20, 56, 110, 164, 1001)),
-    ]
-
-
-def seed_totals(name: str, depth: int) -> list[int]:
-    """The seed code's totals; each further block of every stage adds a constant."""
-    if name == "resnet_v1":
-        n = (depth - 2) // 6
-        base = 274_442 + (n - 3) * 97_888
-        return [base, base + 1_470 * n, base + 1_764 * n]
-    n = (depth - 2) // 9
-    base = 574_090 + (n - 2) * 274_912
-    return [base, base + 22_008 * n, base + 22_302 * n]
-
-
-@pytest.mark.parametrize(("name", "depth"), list(ROWS), ids=lambda part: str(part))
-def test_the_table_gives_the_seed_s_totals(name: str, depth: int) -> None:
-    assert ROWS[name, depth]["seed"] == seed_totals(name, depth)
-    assert ROWS[name, depth]["ours"] == ROWS[name, depth]["seed"]
-
-
-@pytest.mark.parametrize(
-    ("name", "depth"),
-    [
-        pytest.param(*row, marks=pytest.mark.slow if row[1] > 500 else [], id=f"{row[0]}-{row[1]}")
-        for row in ROWS
-    ],
-)
-def test_the_table_is_what_is_counted(name: str, depth: int, cost_model: CostModel) -> None:
-    costs = [
-        cost_model.cost(preset_configuration(name, depth, attention))
-        for attention in PRESET_COLUMNS
-    ]
-    assert [cost.parameters for cost in costs] == ROWS[name, depth]["ours"]
-    assert [cost.macs for cost in costs] == ROWS[name, depth]["macs"]
-
-
-@pytest.mark.parametrize("attention", PRESET_COLUMNS)
-@each_family
-def test_the_table_is_what_is_built(name: str, attention: str) -> None:
-    model = build_network(preset_configuration(name, 20, attention), CIFAR, seed=0)
-    assert model.count_params() == ROWS[name, 20]["ours"][PRESET_COLUMNS.index(attention)]
-
-
-def test_figures_of_the_research_notes() -> None:
-    assert ROWS["resnet_v1", 20]["ours"] == [274_442, 278_852, 279_734]
-    assert ROWS["resnet_v2", 20]["ours"] == [574_090, 618_106, 618_694]
-    assert ROWS["resnet_v2", 1001]["ours"] == [30_539_498, 32_982_386, 33_015_020]
-    for depth in (20, 32, 44, 56, 110, 164):
-        n = (depth - 2) // 6
-        base, _, cbam = ROWS["resnet_v1", depth]["macs"]
-        assert base == 40_813_184 + (n - 3) * 14_155_776
-        # Two passes through three MLPs, and a 7x7 kernel over two maps of 32, 16 and 8.
-        mlp = n * 2 * (2 * 16 * 2 + 2 * 32 * 4 + 2 * 64 * 8)
-        assert cbam - base == mlp + n * 98 * (32**2 + 16**2 + 8**2)
 
 
 def test_presets_are_settings_that_their_type_has() -> None:
@@ -139,6 +49,10 @@ def test_presets_are_settings_that_their_type_has() -> None:
         ("resnet_v1", 20.0, "a whole number"),
         ("resnet_v1", "20", "a whole number"),
         ("resnet_v1", True, "a whole number"),
+        ("resnext", 51, "valid depths near it are 47 and 56"),
+        ("resnext", 5, "below 11, the least of 9n[+]2"),
+        ("densenet", 6, "one of 121, 161, 169, 201, 264, 6n[+]4 .*near it are 7 and 10"),
+        ("densenet", 120, "near it are 118 and 121"),
     ],
 )
 def test_impossible_depths_are_refused(name: str, depth: Any, message: str) -> None:
@@ -147,13 +61,12 @@ def test_impossible_depths_are_refused(name: str, depth: Any, message: str) -> N
         knob.accept(depth)
 
 
-@each_family
+@each_resnet
 def test_listed_depths_are_accepted(name: str) -> None:
     knob = next(knob for knob in family(name).knobs if knob.name == "depth")
-    for known, depth in ROWS:
-        if known == name:
-            assert knob.accept(depth) == depth
-            assert str(depth) in knob.summary
+    for depth in PUBLISHED[name]:
+        assert knob.accept(depth) == depth
+        assert str(depth) in knob.summary
 
 
 def test_depth_is_the_number_of_weighted_layers() -> None:
@@ -170,9 +83,9 @@ def test_depth_is_the_number_of_weighted_layers() -> None:
 
 
 @pytest.mark.parametrize("shape", [(32, 32, 3), (64, 64, 3), (33, 47, 3), (32, 32, 1), (8, 8, 3)])
-@each_family
+@each_resnet
 def test_sites_and_taps_at_any_image_size(name: str, shape: tuple[int, int, int]) -> None:
-    settings = {"family": name, "depth": DEPTHS[name]}
+    settings = {"family": name, **SMALLEST[name]}
     image = ImageSpec(shape, 5)
     backbone = build_backbone(settings, image)
     model, sites = backbone.model, backbone.sites
@@ -194,7 +107,7 @@ def test_sites_and_taps_at_any_image_size(name: str, shape: tuple[int, int, int]
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-5)
 
 
-@each_family
+@each_resnet
 def test_sites_follow_the_network(name: str) -> None:
     depth = {"resnet_v1": 20, "resnet_v2": 29}[name]
     sites = build_backbone({"family": name, "depth": depth}, TINY).sites
@@ -204,12 +117,12 @@ def test_sites_follow_the_network(name: str) -> None:
     assert [site.name for site in sites][:4] == ["s1b1", "s1b2", "s1b3", "s2b1"]
 
 
-@each_family
+@each_resnet
 def test_every_name_is_explicit(name: str) -> None:
     """Keras numbers the layers that a person did not name; two builds would differ."""
 
     def names(attention: str) -> list[str]:
-        chosen = preset_configuration(name, DEPTHS[name], attention)
+        chosen = preset_configuration(name, int(SMALLEST[name]["depth"]), attention)
         model = build_network(chosen, TINY, seed=0)
         return [model.name, *(layer.name for layer in model.layers)] + [
             weight.path for weight in model.weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -10,43 +9,18 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.attention import AttentionLayer, Mechanism
+from hypermodels.attention import Mechanism
 from hypermodels.backbones import RESIDUAL_PLACEMENTS
 from hypermodels.configuration import Configuration
-from hypermodels.cost import Cost, CostModel, cost_of
+from hypermodels.cost import CostModel, cost_of
 from hypermodels.network import ImageSpec, build_network
-from tests.hypermodels.helpers import DEPTHS, LAYERED, TINY, configuration, weight_macs
+from tests.hypermodels.helpers import LAYERED, RESNETS, TINY, configuration, counted
 
 ODD = ImageSpec((9, 11, 3), 4)
 COSTS = {image: CostModel(image) for image in (TINY, ODD)}
 
 
-def counted(model: keras.Model) -> Cost:
-    """Parameters from the variables' sizes; MACs by walking the graph from the image."""
-    parameters = sum(math.prod(variable.shape) for variable in model.weights)
-    sizes: dict[str, tuple[int, int]] = {}
-    macs = 0
-    for layer in model.layers:
-        tensors = layer.input if isinstance(layer.input, list) else [layer.input]
-        origin = [tensor._keras_history.operation.name for tensor in tensors]
-        if isinstance(layer, keras.layers.InputLayer):
-            sizes[layer.name] = (layer.batch_shape[1], layer.batch_shape[2])
-            continue
-        height, width = sizes[origin[0]]
-        if isinstance(layer, keras.layers.Conv2D):
-            (down, across), (rows, columns) = layer.strides, layer.kernel_size
-            height, width = math.ceil(height / down), math.ceil(width / across)
-            channels = tensors[0].shape[-1]
-            macs += height * width * rows * columns * channels * layer.filters
-        elif isinstance(layer, keras.layers.Dense):
-            macs += tensors[0].shape[-1] * layer.units
-        elif isinstance(layer, AttentionLayer):
-            macs += weight_macs(layer, (height, width, tensors[0].shape[-1]))
-        sizes[layer.name] = (height, width)
-    return Cost(parameters, macs)
-
-
-@pytest.mark.parametrize("name", list(DEPTHS))
+@pytest.mark.parametrize("name", RESNETS)
 @pytest.mark.parametrize("entry", LAYERED, ids=lambda entry: entry.name)
 def test_cost_is_what_is_built(entry: Mechanism, name: str) -> None:
     for number, port in enumerate(RESIDUAL_PLACEMENTS):
@@ -63,7 +37,7 @@ def test_cost_is_what_is_built(entry: Mechanism, name: str) -> None:
         assert COSTS[image].cost(chosen) == cost_of(model) == counted(model), chosen.attention
 
 
-@pytest.mark.parametrize("name", list(DEPTHS))
+@pytest.mark.parametrize("name", RESNETS)
 def test_cost_without_attention(name: str) -> None:
     model = build_network(configuration(name), ODD, seed=0)
     assert COSTS[ODD].cost(configuration(name)) == cost_of(model) == counted(model)

@@ -14,10 +14,15 @@ import pytest
 import tensorflow as tf
 
 from hypermodels.batches import BatchSource
-from hypermodels.hypermodel import AttentionHyperModel, ResNetV1HyperModel, ResNetV2HyperModel
+from hypermodels.hypermodel import (
+    AttentionHyperModel,
+    FamilyHyperModel,
+    ResNetV1HyperModel,
+    ResNetV2HyperModel,
+)
 from hypermodels.knobs import Choice, FloatRange, IntRange, KnobError
 from hypermodels.recipe import Budget, compile_model
-from tests.hypermodels.helpers import TINY, configuration, fingerprint, images, numpy
+from tests.hypermodels.helpers import SMALLEST, TINY, configuration, fingerprint, images, numpy
 
 X = images(24)
 Y = np.arange(24) % 4
@@ -180,6 +185,14 @@ def test_values_reach_the_network() -> None:
     assert built.optimizer.nesterov is False
     assert model.configuration(hp).attention["mlp_bias"] is False
     assert model.configuration(hp).recipe["nesterov"] is False
+
+
+def test_every_family_has_a_class() -> None:
+    kinds = {kind.family: kind for kind in FamilyHyperModel.__subclasses__()}
+    for family, settings in SMALLEST.items():
+        chosen = kinds[family](TINY, BUDGET, backbone=settings).configuration(kt.HyperParameters())
+        assert chosen.backbone.items() >= {"family": family, **settings}.items()
+        assert kinds[family].__name__.lower() == f"{family.replace('_', '')}hypermodel"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hypermodels.attention import mechanism
 from hypermodels.configuration import (
     STAGES,
     Configuration,
@@ -358,7 +359,7 @@ def test_configuration_round_trip_and_names() -> None:
     assert "recipe.momentum" not in adamw.flat()
     assert adamw.recipe["learning_rate"] == 1e-3
     assert adamw.attention == {"type": "none"}
-    assert set(chosen.attention_layer_settings) == set(chosen.attention) - {
+    assert set(mechanism("se").settings(chosen.attention)) == set(chosen.attention) - {
         "type",
         "placement",
         "stages",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hypermodels.attention import AttentionLayer, ChannelAttention, mechanism
-from hypermodels.backbones import RESIDUAL_PLACEMENTS, Site, Tap, families
+from hypermodels.backbones import RESIDUAL_PLACEMENTS, Site, Tap
 from hypermodels.network import (
     attention_gates,
     backbone_model,
@@ -20,17 +20,20 @@ from hypermodels.network import (
 )
 from hypermodels.placement import PlacementError, attach, chosen_sites, tap_shape
 from tests.hypermodels.helpers import (
-    DEPTHS,
+    RESNETS,
+    SMALLEST,
     TINY,
     configuration,
+    consumers,
     fingerprint,
     images,
     maps,
     numpy,
+    producer,
     randomise,
 )
 
-each_family = pytest.mark.parametrize("name", [entry.name for entry in families()])
+each_resnet = pytest.mark.parametrize("name", RESNETS)
 
 
 class Constant(AttentionLayer):
@@ -46,20 +49,6 @@ def constant(factor: float, name: str = "stub") -> Constant:
     layer = Constant(name=name)
     layer.factor = factor
     return layer
-
-
-def producer(layer: keras.layers.Layer) -> str:
-    return str(layer.input._keras_history.operation.name)
-
-
-def consumers(model: keras.Model, layer: keras.layers.Layer) -> set[str]:
-    """Names of the model's layers that take `layer`'s output."""
-    return {
-        other.name
-        for other in model.layers
-        for node in other._inbound_nodes
-        if any(tensor._keras_history.operation is layer for tensor in node.input_tensors)
-    }
 
 
 V1 = {
@@ -138,7 +127,7 @@ def test_attention_sits_where_it_is_meant_to(
 
 
 @pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
-@each_family
+@each_resnet
 def test_every_site_is_hit_once(name: str, port: str) -> None:
     chosen = configuration(name, type="se", placement=port)
     model = build_network(chosen, TINY, seed=1)
@@ -152,10 +141,10 @@ def test_every_site_is_hit_once(name: str, port: str) -> None:
 
 
 @pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
-@each_family
+@each_resnet
 def test_values_change_as_computed(name: str, port: str) -> None:
     """A gate of 0.25 at the last block, against the block's equation written out."""
-    settings = {"family": name, "depth": DEPTHS[name]}
+    settings = {"family": name, **SMALLEST[name]}
     plain = backbone_model(settings, TINY)
     for layer in plain.layers:
         if layer.weights:
@@ -214,9 +203,9 @@ def test_nothing_to_place_gives_a_copy() -> None:
 
 
 @pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
-@each_family
+@each_resnet
 def test_identity_start_keeps_a_pretrained_network(name: str, port: str) -> None:
-    settings = {"family": name, "depth": DEPTHS[name]}
+    settings = {"family": name, **SMALLEST[name]}
     plain = backbone_model(settings, TINY)
     for layer in plain.layers:
         if layer.weights:
@@ -336,7 +325,7 @@ def weights_by_layer(seed: int = 11, **attention: Any) -> dict[str, str]:
     return {layer.name: fingerprint(layer.get_weights()) for layer in model.layers}
 
 
-@each_family
+@each_resnet
 def test_the_backbone_starts_the_same_whatever_the_attention(name: str) -> None:
     plain = weights_by_layer(family=name)
     keras.utils.set_random_seed(123)

@@ -24,6 +24,16 @@ search: {max_epochs: 3, factor: 3, seed: 3}
 """
 
 
+class Payload:
+    """A pickle of this makes a folder when it is loaded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.folder),)
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "search", *map(str, arguments)]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from search.errors import RunDirectoryError
+from tests.search.command import Payload
 
 
 def trained(path: Path, stops: tuple[int, ...], recipe: dict[str, Any], dropout: bool) -> None:
@@ -122,6 +123,8 @@ def test_unusable_checkpoints_are_named(damage: str, tmp_path: Path) -> None:
     elif damage == "name":
         model = FakeModel(name="other/kernel")
     else:
-        np.savez(path, **{"weight/dense/kernel": np.array([print], dtype=object)})
+        objects = np.array([Payload(tmp_path / "run")], dtype=object)
+        np.savez(path, **{"weight/dense/kernel": objects})
     with pytest.raises(RunDirectoryError, match="0000.npz"):
         load_checkpoint(path, model)
+    assert not (tmp_path / "run").exists()

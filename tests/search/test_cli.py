@@ -172,11 +172,41 @@ def test_directory_that_cannot_be_written(
     assert "cannot write" in said
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "..", ".", "/", "/etc", "a/b", "a/", "a/.."])
 def test_name_is_not_a_path(
+    name: str, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--space", space, "--directory", tmp_path / "runs", "--name", name)
+    assert "--name is a name" in refused(capsys, tmp_path, 2, *arguments)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "a\0b"])
+def test_name_that_no_file_can_have(
+    name: str, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--space", space, "--directory", tmp_path / "runs", "--name", name)
+    assert "--name" in refused(capsys, tmp_path, 2, *arguments)
+
+
+def test_directory_that_no_file_system_has(
     space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--space", space, "--directory", tmp_path / "runs", "--name", "../elsewhere")
-    assert "--name is a name" in refused(capsys, tmp_path, 2, *arguments)
+    long = tmp_path / ("n" * 300)
+    assert "File name too long" in refused(
+        capsys, tmp_path, 7, "--space", space, "--directory", long
+    )
+    for name in ("summary", "export", "verify"):
+        assert "is not a run directory" in refused(capsys, tmp_path, 5, name, long)
+
+
+@pytest.mark.parametrize("data", ["../tiny", "/etc/passwd", "/dev/zero", "/proc/self/mem", "/"])
+def test_data_of_a_stranger_is_read_and_nothing_else(
+    data: str, space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A space may name any path; what is no data is refused and not shown."""
+    arguments = ("--space", space, "--directory", tmp_path / "runs", "--data", data)
+    said = refused(capsys, tmp_path, 4, *arguments)
+    assert "root:" not in said
 
 
 @pytest.mark.parametrize(

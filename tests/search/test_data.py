@@ -6,7 +6,6 @@ import hashlib
 import io
 import itertools
 import json
-import os
 import pickle
 import re
 import resource
@@ -38,6 +37,7 @@ from search.data import (
 )
 from search.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
 from search.errors import DataError, StorageError
+from tests.search.command import Payload
 
 Arrays = dict[str, Any]
 
@@ -244,16 +244,6 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
     assert "empty file" in str(pytest.raises(DataError, load_dataset, str(tmp_path / "empty.npz")))
 
 
-class Payload:
-    """A pickle of this makes a folder when it is loaded."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (str(self.folder),)
-
-
 def test_npz_with_pickled_objects_is_refused_and_not_run(tmp_path: Path) -> None:
     objects = np.array([Payload(tmp_path / "run")], dtype=object)
     path = write_npz(tmp_path / "bad.npz", {**toy_arrays(), "x_train": objects})
@@ -413,6 +403,32 @@ def test_image_folder_without_test_is_cut(tmp_path: Path) -> None:
     assert np.bincount(data.test.labels).tolist() == [3, 3]
     light = data.train.images.mean(axis=(1, 2, 3)) > 100
     np.testing.assert_array_equal(light, data.train.labels == 1)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[2Jgone", "a\tb", "\udcff"])
+def test_class_folder_that_cannot_be_printed_is_named(tmp_path: Path, name: str) -> None:
+    """It would be two lines of class_names.txt, or an order to a terminal, or no text at all."""
+    write_images(tmp_path / "dark", (10,), 3)
+    write_images(tmp_path / name, (200,), 3)
+    with pytest.raises(DataError) as caught:
+        load_dataset(str(tmp_path), test_fraction=0.5)
+    assert_says(str(caught.value), ascii(name), "cannot be printed", "Rename")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "...", "../up", "a b", "-rf", "train", "Ä", "a\u3000b", "💥"]
+)
+def test_class_names_are_no_paths(tmp_path: Path, name: str) -> None:
+    """They name nothing on disk, so a name from a data file may be whatever it likes."""
+    path = write_npz(
+        tmp_path / "names.npz", {**toy_arrays(), "class_names": np.array([name, "b", "c"])}
+    )
+    before = set(tmp_path.rglob("*"))
+    prepare(load_dataset(path), SplitSettings(0.3, None, 0), tmp_path / "inner" / "data")
+    made = set(tmp_path.rglob("*")) - before
+    assert made and all(each.is_relative_to(tmp_path / "inner") for each in made)
+    assert open_prepared(tmp_path / "inner" / "data").info.class_names == (name, "b", "c")
 
 
 def test_image_folder_is_grey_only_when_every_image_is(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from hypermodels.backbones import families
 from hypermodels.knobs import Knob
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
@@ -41,6 +42,20 @@ def test_every_choice_is_documented() -> None:
         for choice in knob.choices:
             assert f"`{choice}`" in text or str(choice).isdigit(), (knob.name, choice)
     assert all(f"`{name}`" in text for name in PRESET_NAMES)
+
+
+def test_every_family_is_documented_with_its_knobs_and_placements() -> None:
+    text = (ROOT / "docs" / "spaces.md").read_text()
+    rows = {
+        match[1]: [re.findall(r"`([^`]+)`", cell) for cell in match[2].split("|")]
+        for match in re.finditer(r"^\| `(\w+)` \|(.*)\|$", text, re.MULTILINE)
+        if match[1] in {entry.name for entry in families()}
+    }
+    assert list(rows) == [entry.name for entry in families()]
+    for entry in families():
+        _, knobs, placements = rows[entry.name]
+        assert knobs == [knob.name for knob in entry.knobs if knob.name != "depth"]
+        assert placements == list(entry.placements)
 
 
 def test_readme_links_lead_somewhere() -> None:

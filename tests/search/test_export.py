@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,8 +114,6 @@ def test_the_test_split_is_read_once_and_the_journal_says_so(finished: Path) -> 
 
 
 def test_export_is_made_again_when_it_is_gone(finished: Path) -> None:
-    import shutil
-
     metrics = json.loads((finished / "best" / "metrics.json").read_text())
     shutil.rmtree(finished / "best")
     run("export", finished)
@@ -125,3 +124,37 @@ def test_export_is_made_again_when_it_is_gone(finished: Path) -> None:
         f"export of trial {best}",
         f"export of trial {best} again, as the exported files were gone",
     ]
+
+
+LAMBDA = """
+import os, sys
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras
+path, mark = sys.argv[1:]
+code = eval(f"lambda x: (open({mark!r}, 'w').close(), x)[1]")
+model = keras.Sequential([
+    keras.Input((32, 32, 3), dtype="uint8"),
+    keras.layers.Lambda(code),
+    keras.layers.GlobalAveragePooling2D(),
+    keras.layers.Dense(10, "softmax"),
+])
+model.save(path)
+os.unlink(mark)
+keras.saving.load_model(path, safe_mode=False)
+print("ran" if os.path.exists(mark) else "slept")
+os.unlink(mark)
+"""
+
+
+def test_code_in_a_model_of_a_stranger_is_not_run(finished: Path, tmp_path: Path) -> None:
+    """A Lambda layer carries marshalled bytecode, which an unsafe load runs."""
+    run_directory, mark = tmp_path / "small", tmp_path / "mark"
+    shutil.copytree(finished, run_directory)
+    arguments = [str(run_directory / "best" / "model.keras"), str(mark)]
+    made = subprocess.run(
+        [sys.executable, "-c", LAMBDA, *arguments], capture_output=True, text=True, timeout=300
+    )
+    assert made.stdout.strip() == "ran", made.stderr
+    said = run("verify", run_directory, check=10).stderr
+    assert "cannot be used" in said and "Lambda" in said and "Traceback" not in said
+    assert not mark.exists()

@@ -17,9 +17,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hypermodels.attention import mechanisms
+from hypermodels.backbones import families
 from hypermodels.knobs import Choice, FloatRange, IntRange
 from hypermodels.presets import PRESETS
-from search.definition import SEARCH
+from search.definition import SEARCH, tuned_sections
 from search.errors import SpaceError
 from search.space import Space, depends_on_tuning, tuned_values
 from search.space_loading import load_space, parse_space, shipped_spaces
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 TYPES = ", ".join(entry.name for entry in mechanisms())
 KNOWN_PRESETS = ", ".join(PRESETS)
 FILES = sorted((ROOT / "spaces").glob("*.yaml"))
+BACKBONE_KEYS = tuple(tuned_sections()["backbone"].knobs())
 slow = settings(
     max_examples=200,
     deadline=None,
@@ -51,7 +53,8 @@ def test_the_shipped_spaces_are_those_of_the_folder() -> None:
     assert {name: path.name for name, path in shipped_spaces().items()} == {
         path.stem: path.name for path in FILES
     }
-    assert {"quickstart", "resnet", "resnet_v2"} <= set(shipped_spaces())
+    named = {entry.name for entry in families()} - {"resnet_v1"}
+    assert {"quickstart", "resnet", *named} <= set(shipped_spaces())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -130,7 +133,12 @@ def test_what_is_left_out_has_its_default() -> None:
 
 @pytest.mark.parametrize(
     ("family", "depths"),
-    [("resnet_v1", (20, 32, 44, 56, 110, 164)), ("resnet_v2", (20, 56, 110, 164, 1001))],
+    [
+        ("resnet_v1", (20, 32, 44, 56, 110, 164)),
+        ("resnet_v2", (20, 56, 110, 164, 1001)),
+        ("resnext", (29, 50, 101)),
+        ("densenet", (40, 100, 121, 161, 169, 201, 264)),
+    ],
 )
 def test_a_family_takes_its_published_depths(family: str, depths: tuple[int, ...]) -> None:
     for depth in depths:
@@ -227,8 +235,9 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_name_that_is_not_known() -> None:
     assert unloadable("resnett") == (
-        "there is no space called 'resnett'. Did you mean 'resnet'? Shipped spaces: quickstart, "
-        "resnet, resnet_v2; or give the path of a YAML file."
+        "there is no space called 'resnett'. Did you mean 'resnet'? Shipped spaces: densenet, "
+        "inception_resnet_v2, inception_v3, mobilenet, quickstart, resnet, resnet_v2, resnext; or "
+        "give the path of a YAML file."
     )
     assert "Did you mean" not in unloadable("zzz")
 
@@ -379,7 +388,7 @@ SAID = {
     B + "atention: {}": "my.yaml:2: atention: unknown key. Did you mean 'attention'? A space has: "
     "backbone, attention, recipe, data, search, constraints, presets.",
     "backbone: {dept: 20}": "my.yaml:1: backbone.dept: unknown key. Did you mean 'depth'? Known "
-    "keys: family, depth.",
+    f"keys: {', '.join(BACKBONE_KEYS)}.",
     B + "search: {epochs: 9}": "my.yaml:2: search.epochs: unknown key. Did you mean 'max_epochs'? "
     f"Known keys: {', '.join(knob.name for knob in SEARCH)}.",
     B + "recipe:\n  learning_rate:\n    float: [0.1, 0.2]\n    samplng: log": "my.yaml:5: "
@@ -505,8 +514,8 @@ def test_all_problems_are_said_at_once() -> None:
         "presets: [some]\n"
     ).splitlines() == [
         "5 problems in my.yaml:",
-        "my.yaml:1: backbone.famly: unknown key. Did you mean 'family'? Known keys: family, "
-        "depth.",
+        "my.yaml:1: backbone.famly: unknown key. Did you mean 'family'? Known keys: "
+        f"{', '.join(BACKBONE_KEYS)}.",
         "my.yaml:1: backbone.depth: depth 21 fits no network of 6n+2 layers; valid depths near it "
         "are 20 and 26.",
         "my.yaml:2: attention.order: expected one of channel_first, spatial_first, parallel. "

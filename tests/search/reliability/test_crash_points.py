@@ -26,7 +26,7 @@ from tests.search.reliability.crash_points import (
 from tests.search.reliability.forked import everything
 from tests.search.reliability.laboratory import Laboratory, differences
 
-DEFAULT_POINTS = 36
+DEFAULT_POINTS = 40
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def survive_all(experiment: Experiment, points: list[tuple[int, str]]) -> None:
     assert not wrong, f"{len(wrong)} of {len(points)}:\n" + "\n".join(wrong[:20])
 
 
+@pytest.mark.default
 def test_there_is_something_to_compare_and_to_crash(experiment: Experiment) -> None:
     kinds = Counter(operation.kind for operation in experiment.laboratory.operations)
     assert set(kinds) >= {"create", "write", "fsync", "replace", "rename", "unlink", "mkdir"}
@@ -117,6 +118,7 @@ def test_what_is_compared_can_differ(experiment: Experiment) -> None:
     assert differences(other, experiment.expected)
 
 
+@pytest.mark.default
 def test_an_export_that_is_broken_off_is_one_look_at_the_test_images(
     experiment: Experiment,
 ) -> None:
@@ -128,10 +130,9 @@ def test_an_export_that_is_broken_off_is_one_look_at_the_test_images(
     survive_all(experiment, [(number, AFTER) for number in (asked, published, exported)])
 
 
+@pytest.mark.default
 def test_crashes_at_a_sample_of_all_points(experiment: Experiment) -> None:
-    points = experiment.points()
-    step = len(points) / DEFAULT_POINTS
-    survive_all(experiment, [points[int(step * number)] for number in range(DEFAULT_POINTS)])
+    survive_all(experiment, random.Random(0).sample(experiment.points(), DEFAULT_POINTS))
 
 
 @pytest.mark.slow
@@ -139,6 +140,7 @@ def test_crashes_at_every_point(experiment: Experiment) -> None:
     survive_all(experiment, experiment.points())
 
 
+@pytest.mark.default
 @pytest.mark.parametrize("seed", range(2))
 def test_crashes_again_and_again(experiment: Experiment, seed: int) -> None:
     """Every attempt dies at a random point of what is left, until one has nothing left."""

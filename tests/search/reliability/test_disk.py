@@ -95,6 +95,7 @@ def all_points(bench: Bench) -> list[tuple[int, str]]:
     return [(at, fault) for fault in FAULTS for at in range(len(bench.laboratory.operations))]
 
 
+@pytest.mark.default
 def test_a_sample_of_all_operations_is_refused(bench: Bench) -> None:
     points = all_points(bench)
     step = len(points) / DEFAULT_POINTS
@@ -130,6 +131,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
         subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+@pytest.mark.default
 @pytest.mark.parametrize("size", [4, 60, 120, 150])
 def test_full_disk(bench: Bench, small_disk: Callable[[int], Path], size: int) -> None:
     name = f"disk{size}"
@@ -217,6 +219,7 @@ def of_another_training(path: Path) -> None:
     shutil.copy(path.with_name("0003.npz"), path)
 
 
+@pytest.mark.default
 @pytest.mark.parametrize("damage", [half, of_another_network, of_another_training])
 def test_damaged_checkpoint(bench: Bench, broken_off: str, damage: Callable[[Path], None]) -> None:
     path = bench.laboratory.run(broken_off) / "checkpoints" / "0002.npz"
@@ -258,6 +261,7 @@ def test_what_is_deleted_comes_back(bench: Bench, broken_off: str, gone: str) ->
     assert not differences(found, bench.expected)
 
 
+@pytest.mark.default
 @pytest.mark.parametrize("view", ["oracle.json", "trial_0001/trial.json"])
 @pytest.mark.parametrize("content", [b"", b'{"ongoing_trials": {', b"\xff\x00", b"{}"])
 def test_torn_views_come_back(bench: Bench, broken_off: str, view: str, content: bytes) -> None:

@@ -71,6 +71,7 @@ class Worker:
         self.process.communicate()
 
 
+@pytest.mark.default
 def test_a_stopped_worker_that_wakes_up_is_fenced_off(tmp_path: Path) -> None:
     stale, fresh = Worker(tmp_path, "stale", "stop"), Worker(tmp_path, "fresh")
     try:
@@ -89,6 +90,7 @@ def test_a_stopped_worker_that_wakes_up_is_fenced_off(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0000.fence", "0000.npz"]
 
 
+@pytest.mark.default
 def test_of_two_that_race_exactly_one_wins(tmp_path: Path) -> None:
     for race in range(5):
         folder = tmp_path / str(race)
@@ -137,7 +139,13 @@ def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("kind", ["stop before writing", "stop unwatched before writing"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "stop before writing",
+        pytest.param("stop unwatched before writing", marks=pytest.mark.default),
+    ],
+)
 def test_a_stopped_worker_of_a_killed_search_changes_nothing(
     kind: str, tmp_path: Path, tidy: None
 ) -> None:

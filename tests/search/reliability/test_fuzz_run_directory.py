@@ -17,12 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from search import errors
 from search.journal import Record, encode, read_journal
+from tests.search.command import Payload
 from tests.search.reliability.crash_points import CRASHED
 from tests.search.reliability.fork_server import Ended, forked
 from tests.search.reliability.forked import CommandLine
@@ -228,12 +230,14 @@ def strange(target: Target, finished: bool, data: st.DataObject) -> None:
     target.asked(run)
 
 
+@pytest.mark.default
 @fuzz(10)
 @given(finished=st.booleans(), data=st.data())
 def test_damaged_run_directories(target: Target, finished: bool, data: st.DataObject) -> None:
     damaged(target, finished, data)
 
 
+@pytest.mark.default
 @fuzz(25)
 @given(finished=st.booleans(), data=st.data())
 def test_journals_of_strangers(target: Target, finished: bool, data: st.DataObject) -> None:
@@ -261,6 +265,7 @@ def test_counts() -> None:
 # ---- by hand ----------------------------------------------------------------------------------
 
 
+@pytest.mark.default
 @pytest.mark.parametrize("key", ["trial", "lineage", "parent"])
 @pytest.mark.parametrize("name", PATHS)
 def test_ids_are_no_paths(target: Target, key: str, name: str) -> None:
@@ -276,6 +281,17 @@ def test_ids_are_no_paths(target: Target, key: str, name: str) -> None:
     ended = forked(CommandLine([*arguments, "--verbose"]), said)
     assert ended.code == 5 and f"{key} is" in ended.said, ended.said
     assert target.around(run) == before
+
+
+@pytest.mark.default
+@pytest.mark.parametrize("kind", ["trial", "extended", "of a later version"])
+def test_the_first_record_is_the_header(target: Target, kind: str) -> None:
+    run = target.copied(False)
+    (run / "journal.jsonl").write_bytes(encode({"type": kind, "trial": "0000"}))
+    target.asked(run)
+    ended = forked(CommandLine(["summary", run]), target.work / "said.txt")
+    assert ended.code == 5
+    assert "begins with its one record of type run" in ended.said.replace("\n", " ")
 
 
 def test_deep_json_is_damage(target: Target) -> None:
@@ -300,3 +316,26 @@ def test_links_out_of_the_run_directory_are_not_followed(target: Target) -> None
         os.symlink(victim, run / name)
     target.asked(run)
     assert victim.read_text() == "years of work"
+
+
+@pytest.mark.default
+def test_pickles_in_a_run_directory_are_not_run(target: Target) -> None:
+    mark = target.work.parent / "mark"
+    with np.load(target.runs[1] / "checkpoints" / "0002.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    bomb = np.array([Payload(mark)], dtype=object)
+    for place in ("meta", "weight/fake/kernel"):
+        run = target.copied(False)
+        np.savez(run / "checkpoints" / "0002.npz", **{**arrays, place: bomb})
+        target.asked(run)
+        ended = forked(CommandLine(["verify", run]), target.work / "said.txt")
+        assert ended.code == 10 and "0002.npz is damaged" in ended.said.replace("\n", " ")
+        assert not mark.exists()
+    for name in ("train_images.npy", "validation_labels.npy", "test/test_images.npy"):
+        run = target.copied(False)
+        np.save(run / "data" / name, bomb)
+        target.asked(run)
+        assert not mark.exists()
+    np.load(run / "data" / name, allow_pickle=True)  # which is what would have happened
+    assert mark.exists()
+    mark.rmdir()

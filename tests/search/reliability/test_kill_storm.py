@@ -152,6 +152,7 @@ def storm(space: Path, directory: Path, seed: int, kills: int) -> Storm:
     return raging
 
 
+@pytest.mark.default
 def test_eight_kills(space: Path, untouched: dict[str, Any], tmp_path: Path) -> None:
     raging = storm(space, tmp_path, 0, 8)
     assert outcome(raging.path) == untouched

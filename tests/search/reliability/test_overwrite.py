@@ -104,6 +104,7 @@ def test_the_two_runs_differ(demolition: Demolition) -> None:
     assert differences(demolition.old, demolition.new)
 
 
+@pytest.mark.default
 def test_crashes_at_a_sample_of_the_deletion(demolition: Demolition) -> None:
     points = demolition.points()
     step = len(points) / SAMPLE
@@ -115,6 +116,7 @@ def test_crashes_at_every_point_of_the_deletion(demolition: Demolition) -> None:
     survive_all(demolition, demolition.points())
 
 
+@pytest.mark.default
 def test_a_damaged_run_can_be_overwritten(demolition: Demolition) -> None:
     """Which is what a person is told to do."""
     path = demolition.site("damaged")
@@ -127,6 +129,7 @@ def test_a_damaged_run_can_be_overwritten(demolition: Demolition) -> None:
     assert not differences(everything(path), demolition.new)
 
 
+@pytest.mark.default
 def test_links_are_deleted_and_not_followed(demolition: Demolition, tmp_path: Path) -> None:
     path = demolition.site("linked")
     (tmp_path / "thesis.tex").write_text("years of work")

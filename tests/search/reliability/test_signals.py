@@ -47,12 +47,12 @@ def options(space: Path, directory: Path) -> list[object]:
 @pytest.mark.parametrize(
     ("number", "whom"),
     [
-        (signal.SIGINT, "group"),
+        pytest.param(signal.SIGINT, "group", marks=pytest.mark.default),
         (signal.SIGTERM, "group"),
         (signal.SIGHUP, "driver"),
-        pytest.param(signal.SIGHUP, "group", marks=pytest.mark.slow),
-        pytest.param(signal.SIGTERM, "driver", marks=pytest.mark.slow),
-        pytest.param(signal.SIGINT, "driver", marks=pytest.mark.slow),
+        (signal.SIGHUP, "group"),
+        (signal.SIGTERM, "driver"),
+        (signal.SIGINT, "driver"),
     ],
 )
 def test_signals_end_the_search_in_order(

@@ -88,6 +88,7 @@ def a_failure_with_a_score(records: list[Record]) -> str:
     return "trial 0002-1 is FAILED but has a score"
 
 
+@pytest.mark.default
 @pytest.mark.parametrize(
     "change",
     [

@@ -70,6 +70,7 @@ def rows(run: Path) -> dict[str, dict[str, Any]]:
     return {row["trial"]: row for row in content["trials"]}
 
 
+@pytest.mark.default
 def test_workers_that_die_once_change_nothing(search: Search, untouched: dict[str, Any]) -> None:
     once = {
         "0000": "once exit",
@@ -128,6 +129,7 @@ def test_trainings_that_raise_fail_at_once(search: Search) -> None:
     assert table["0001b"]["status"] == "COMPLETED"
 
 
+@pytest.mark.default
 def test_workers_that_say_much_change_nothing(search: Search, untouched: dict[str, Any]) -> None:
     run = search({"0000": "talkative", "0001": "eager"})
     assert not changed(run, untouched)
@@ -137,6 +139,7 @@ def test_workers_that_say_much_change_nothing(search: Search, untouched: dict[st
     assert log.count(LEFT_OUT) == 1
 
 
+@pytest.mark.default
 def test_workers_that_print_without_end(tmp_path: Path) -> None:
     """They are ended at the time limit; until then they wait for the driver, not it for them."""
     arguments = ["--space", write_space(tmp_path, epoch_time_limit=1), "--directory", tmp_path]
