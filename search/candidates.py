@@ -17,6 +17,7 @@ from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
 from hypermodels.knobs import FloatRange, Value
 from hypermodels.network import ImageSpec
+from hypermodels.per_stage import STAGE_KEY
 from search.brackets import Bracket, brackets
 from search.errors import SpaceError
 from search.hyperband import Candidate
@@ -210,7 +211,7 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
     costs = CostModel(image)
     candidates = SampledCandidates(space, costs, [int(space.search["max_epochs"])])
     candidates.first(iteration=0, bracket=0, places=1)
-    for name in sorted(SHAPED & set(space.tuned())):
+    for name in sorted(path for path in space.tuned() if for_all_stages(path) in SHAPED):
         for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
             reason = _fits_nowhere(space, costs, name, value)
             if reason is not None:
@@ -230,6 +231,14 @@ SHAPED = {
 }
 """Knobs whose values may fit no network that is on offer."""
 
+
+def for_all_stages(path: str) -> str:
+    """A knob's full name without the stage, if it is one stage's: `attention.type`."""
+    section, _, key = path.partition(".")
+    match = STAGE_KEY.fullmatch(key)
+    return f"{section}.{match[2]}" if match else path
+
+
 _PLACING = ("attention.type", "attention.placement", "attention.stages", "attention.blocks")
 
 
@@ -238,7 +247,7 @@ def _fits_nowhere(space: Space, costs: CostModel, name: str, value: Value) -> st
     domains = {
         path: domain.values
         for path, (section, _, domain) in space.tuned().items()
-        if (section.name == "backbone" or path in _PLACING)
+        if (section.name == "backbone" or for_all_stages(path) in _PLACING)
         and path != name
         and not isinstance(domain, FloatRange)
     }
