@@ -1,0 +1,118 @@
+"""The same network on TensorFlow, JAX and PyTorch: same scores, same training step.
+
+Each backend runs in a process of its own. The weights are TensorFlow's, as the backends'
+random number generators differ; scores must agree to 1e-4, and so must the weights after
+one training step.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.hypermodels.helpers import LAYERED, SMALLEST
+
+ROOT = Path(__file__).resolve().parents[2]
+TOLERANCE = 1e-4
+CASES: dict[str, dict[str, Any]] = {
+    **{
+        f"resnet_v1 {entry.name}": {"family": "resnet_v1", "attention": {"type": entry.name}}
+        for entry in LAYERED
+    },
+    "resnet_v1 cbam bn": {
+        "family": "resnet_v1",
+        "attention": {"type": "cbam", "spatial_norm": "bn", "placement": "post"},
+    },
+    **{
+        f"{family} {kind}": {"family": family, "attention": {"type": kind}}
+        for family in SMALLEST
+        for kind in ("none", "cbam")
+    },
+}
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+import keras
+import numpy as np
+from hypermodels.configuration import Configuration
+from hypermodels.network import ImageSpec, build_network
+from hypermodels.recipe import Budget, compile_model
+from tests.hypermodels.helpers import SMALLEST, images
+
+folder, name, backend = Path(sys.argv[1]), sys.argv[2], keras.config.backend()
+image = ImageSpec((32, 32, 3), 4)
+raw, labels = images(4, image), np.eye(4, dtype="float32")
+results = {}
+for number, case in enumerate(json.loads((folder / "cases.json").read_text()).values()):
+    configuration = Configuration.resolve({
+        "backbone": {**SMALLEST[case["family"]], "family": case["family"]},
+        "attention": {"reduction_ratio": 2, **case["attention"]},
+        "recipe": {"warmup": 0.0, "schedule": "constant", "learning_rate": 0.01},
+    })
+    model = build_network(configuration, image, seed=1)
+    kept = folder / f"weights{number}.npz"
+    if name == "tensorflow":
+        np.savez(kept, *model.get_weights())
+    with np.load(kept) as weights:
+        model.set_weights([weights[f"arr_{place}"] for place in range(len(weights.files))])
+    results[f"{number} scores"] = model.predict_on_batch(raw)
+    compile_model(model, configuration.recipe, Budget(1, 1))
+    logs = model.train_on_batch(raw, labels, return_dict=True)
+    results[f"{number} loss"] = np.float64(logs["loss"])
+    after = [np.ravel(np.asarray(keras.ops.convert_to_numpy(w))) for w in model.weights]
+    results[f"{number} after"] = np.concatenate(after)
+    keras.utils.clear_session()
+np.savez(folder / f"{name}.npz", **results)
+print(backend)
+"""
+
+
+def run(backend: str, folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder), backend],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.split()[-1] == backend
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("backends")
+    (path / "cases.json").write_text(json.dumps(CASES))
+    run("tensorflow", path)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_same_on_every_backend(backend: str, folder: Path) -> None:
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed: pip install 'cbam-search[{backend}]'")
+    run(backend, folder)
+    with (
+        np.load(folder / "tensorflow.npz") as expected,
+        np.load(folder / f"{backend}.npz") as found,
+    ):
+        assert set(found.files) == set(expected.files)
+        worst = {}
+        for number, name in enumerate(CASES):
+            for what in ("scores", "loss", "after"):
+                key = f"{number} {what}"
+                worst[f"{name}, {what}"] = float(np.abs(found[key] - expected[key]).max())
+    largest = sorted(worst.items(), key=lambda item: -item[1])
+    print(f"\n{backend}: largest differences {largest[:5]}")
+    assert not [item for item in largest if not item[1] <= TOLERANCE]
