@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hypermodels.configuration import Configuration
+from hypermodels.backbones import BackboneError, family
+from hypermodels.configuration import Configuration, combinations
 from hypermodels.cost import CostModel
 from hypermodels.knobs import FloatRange, Value
-from hypermodels.network import ImageSpec
+from hypermodels.network import ImageSpec, backbone_model
 from hypermodels.per_stage import STAGE_KEY
 from search.brackets import Bracket, brackets
+from search.definition import tuned_sections
 from search.errors import SpaceError
 from search.hyperband import Candidate
 from search.space import Space, depends_on_tuning
@@ -219,6 +221,29 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
                     f"{space.source}: {name}: {value} is on offer but fits no configuration: "
                     f"{reason}. Remove it."
                 )
+
+
+def check_pretrained(space: Space, image: ImageSpec) -> None:
+    """Makes sure that the pretrained weights on offer can be had, before anything is written.
+
+    What Keras downloads is downloaded here, once, and not by all workers at a time.
+
+    Raises:
+        SpaceError: If weights cannot be had, or are of another network.
+    """
+    section = tuned_sections()["backbone"]
+    for settings in combinations(section, space.settings["backbone"]):
+        chosen = family(str(settings[section.selector.name]))
+        if chosen.load is None or not chosen.pretrained(settings):
+            continue
+        try:
+            model = backbone_model(settings, image)
+        except BackboneError:
+            continue  # one of several, which `check_feasible` let pass
+        try:
+            chosen.load(model, settings)
+        except BackboneError as error:
+            raise SpaceError(f"{space.source}: {str(error).rstrip('.')}.") from error
 
 
 SHAPED = {

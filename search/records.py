@@ -125,6 +125,7 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
     "export": {"trial": _TRIAL, "metrics": _EXPORTED},
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
+    "run": {"files": _mapping_of(_string)},
     "ended": {"output": _list_of(_string)},
     "test_read": {"trial": _TRIAL, "purpose": _string},
 }

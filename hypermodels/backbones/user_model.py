@@ -272,6 +272,7 @@ MODEL = register_family(
         "your own functional Keras model",
         preprocess=preprocess,
         load=load,
+        pretrained=lambda settings: settings["initial_weights"] == "own",
         files=files,
     )
 )
