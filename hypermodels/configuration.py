@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,22 +118,49 @@ def _most_stages(section: Section, backbone: Mapping[str, Setting]) -> int:
     """How many stages the backbones that can be chosen have at most.
 
     Raises:
-        KnobError: If a backbone's stages are known only once it is built.
+        KnobError: If a backbone's stages are known only once it is built, or none can be.
     """
-    most = 0
-    for name in section.selected(backbone):
-        chosen = family(name)
+    counts: list[int] = []
+    reason = "no backbone can be built"
+    for settings in combinations(section, backbone):
+        chosen = family(str(settings[section.selector.name]))
         if chosen.stages is None:
             raise KnobError(
-                f"how many stages a backbone of {name} has is not known "
+                f"how many stages a backbone of {chosen.name} has is not known "
                 "before it is built. Use one of the families, or set stages instead"
             )
-        resolved = section.resolve({**backbone, section.selector.name: name}, {})
         try:
-            most = max(most, chosen.stages(resolved))
+            counts.append(chosen.stages(settings))
         except BackboneError as error:
-            raise KnobError(str(error).rstrip(".")) from error
-    return most
+            reason = str(error).rstrip(".")
+    if not counts:
+        raise KnobError(reason)
+    return max(counts)
+
+
+def combinations(
+    section: Section, settings: Mapping[str, Setting], most: int = 4096
+) -> Iterator[dict[str, Value]]:
+    """Every way to resolve a section, a range of numbers by its default alone.
+
+    Args:
+        section: The `Section`.
+        settings: What a space fixes and tunes of it.
+        most: Integer, after which it ends.
+
+    Yields:
+        Resolved settings, each once.
+    """
+    tuned = {
+        section.path(knob): domain.values if hasattr(domain, "values") else (domain.default,)
+        for knob, domain in section.tuned(settings)
+    }
+    seen: set[str] = set()
+    for values in itertools.islice(itertools.product(*tuned.values()), most):
+        resolved = section.resolve(settings, dict(zip(tuned, values, strict=True)))
+        if (name := digest(resolved)) not in seen:
+            seen.add(name)
+            yield resolved
 
 
 @dataclass(frozen=True)
@@ -169,11 +197,14 @@ class Configuration:
         backbone = backbone_section().resolve(settings.get("backbone", {}), chosen)
         standard = family(str(backbone["family"])).standard_placement(backbone)
         attention = {"placement": standard, **settings.get("attention", {})}
-        # Of several backbones, this one may have fewer stages than the space has settings for.
-        stages = _most_stages(backbone_section(), backbone) if listed_knobs(attention) else 0
+        try:
+            # Of several backbones, this one may have fewer stages than the others.
+            of_attention = sections({"attention": attention, "backbone": backbone})[1]
+        except KnobError:  # it cannot be built, which is said where it is tried
+            of_attention = sections(settings)[1]
         return cls(
             backbone,
-            attention_section(stages).resolve(attention, chosen),
+            of_attention.resolve(attention, chosen),
             recipe_section().resolve(settings.get("recipe", {}), chosen),
         )
 

@@ -13,11 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hypermodels.configuration import Configuration
+from hypermodels.backbones import BackboneError, family
+from hypermodels.configuration import Configuration, combinations
 from hypermodels.cost import CostModel
 from hypermodels.knobs import FloatRange, Value
-from hypermodels.network import ImageSpec
+from hypermodels.network import ImageSpec, backbone_model
+from hypermodels.per_stage import STAGE_KEY
 from search.brackets import Bracket, brackets
+from search.definition import tuned_sections
 from search.errors import SpaceError
 from search.hyperband import Candidate
 from search.space import Space, depends_on_tuning
@@ -210,7 +213,7 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
     costs = CostModel(image)
     candidates = SampledCandidates(space, costs, [int(space.search["max_epochs"])])
     candidates.first(iteration=0, bracket=0, places=1)
-    for name in sorted(SHAPED & set(space.tuned())):
+    for name in sorted(path for path in space.tuned() if for_all_stages(path) in SHAPED):
         for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
             reason = _fits_nowhere(space, costs, name, value)
             if reason is not None:
@@ -218,6 +221,29 @@ def check_feasible(space: Space, image: ImageSpec) -> None:
                     f"{space.source}: {name}: {value} is on offer but fits no configuration: "
                     f"{reason}. Remove it."
                 )
+
+
+def check_pretrained(space: Space, image: ImageSpec) -> None:
+    """Makes sure that the pretrained weights on offer can be had, before anything is written.
+
+    What Keras downloads is downloaded here, once, and not by all workers at a time.
+
+    Raises:
+        SpaceError: If weights cannot be had, or are of another network.
+    """
+    section = tuned_sections()["backbone"]
+    for settings in combinations(section, space.settings["backbone"]):
+        chosen = family(str(settings[section.selector.name]))
+        if chosen.load is None or not chosen.pretrained(settings):
+            continue
+        try:
+            model = backbone_model(settings, image)
+        except BackboneError:
+            continue  # one of several, which `check_feasible` let pass
+        try:
+            chosen.load(model, settings)
+        except BackboneError as error:
+            raise SpaceError(f"{space.source}: {str(error).rstrip('.')}.") from error
 
 
 SHAPED = {
@@ -230,6 +256,14 @@ SHAPED = {
 }
 """Knobs whose values may fit no network that is on offer."""
 
+
+def for_all_stages(path: str) -> str:
+    """A knob's full name without the stage, if it is one stage's: `attention.type`."""
+    section, _, key = path.partition(".")
+    match = STAGE_KEY.fullmatch(key)
+    return f"{section}.{match[2]}" if match else path
+
+
 _PLACING = ("attention.type", "attention.placement", "attention.stages", "attention.blocks")
 
 
@@ -238,7 +272,7 @@ def _fits_nowhere(space: Space, costs: CostModel, name: str, value: Value) -> st
     domains = {
         path: domain.values
         for path, (section, _, domain) in space.tuned().items()
-        if (section.name == "backbone" or path in _PLACING)
+        if (section.name == "backbone" or for_all_stages(path) in _PLACING)
         and path != name
         and not isinstance(domain, FloatRange)
     }

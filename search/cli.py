@@ -196,7 +196,7 @@ def _sites(options: argparse.Namespace) -> int:
     elif options.format == "json":
         print(json.dumps(table, indent=2))
     else:
-        print_sites(_console(options), table)
+        print_sites(_console(options), table, space.configuration({}).backbone)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.table import Table
 
 from search.export import Exported
 from search.state import RunState
-from search.summary import described, findings, shown
+from search.summary import counted, described, findings, shown
 
 SHOWN_TRIALS = 12
 
@@ -28,11 +29,11 @@ def print_result(console: Console, run: Path, state: RunState, exported: Exporte
     )
 
 
-def print_sites(console: Console, rows: list[dict[str, Any]]) -> None:
+def print_sites(console: Console, rows: list[dict[str, Any]], backbone: Mapping[str, Any]) -> None:
     """Prints where attention can go; the places that the space offers stand out."""
     types = [key.removesuffix(".macs") for key in rows[0] if key.endswith(".macs")] if rows else []
     table = Table(box=None, padding=(0, 1), header_style="bold", pad_edge=False)
-    for heading in ("site", "stage", "port", "layer", "map", "channels"):
+    for heading in ("site", "stage", "port", "layer", "map", "channels", "offered"):
         numeric = heading in ("stage", "channels")
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
     for name in types:
@@ -54,6 +55,7 @@ def print_sites(console: Console, rows: list[dict[str, Any]]) -> None:
             row["layer"] + side,
             row["map"],
             str(row["channels"]),
+            "yes" if row["offered"] else "",
             *added,
             style="" if row["offered"] else "dim",
         )
@@ -64,9 +66,11 @@ def print_sites(console: Console, rows: list[dict[str, Any]]) -> None:
     offered = [row for row in rows if row["offered"]]
     blocks = len({row["site"] for row in offered})
     console.print(
-        f"{len(rows)} places in {len({row['site'] for row in rows})} blocks; the space offers "
-        f"{len(offered)} of them, in {blocks} blocks.",
+        f"{len(rows)} places in {counted(len({row['site'] for row in rows}), 'block')}; the space "
+        f"offers {len(offered)} of them, in {counted(blocks, 'block')}. Backbone: "
+        f"{', '.join(f'{name} {shown(value)}' for name, value in backbone.items())}.",
         highlight=False,
+        soft_wrap=True,
     )
 
 

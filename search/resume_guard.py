@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermodels.backbones import family
-from hypermodels.knobs import Choice
+from hypermodels.configuration import combinations
 from search.definition import tuned_sections
 from search.errors import RunDirectoryError, SpaceError
 from search.journal import Record, read_journal
@@ -38,7 +38,8 @@ def guard(space: Space, path: Path) -> Record | None:
     allowed = {*MAY_CHANGE, *(("max_epochs", "hyperband_iterations") if budgets else ())}
     differences = [
         *_differences(_without(then, allowed), _without(now, allowed)),
-        *_differences({"version": header["versions"]}, {"version": versions(space)}),
+        *_differences({"version": header["versions"]}, {"version": versions()}),
+        *_changed_files(header.get("files", {}), backbone_files(space)),
     ]
     if differences:
         lines = "\n".join(f"  {line}" for line in differences)
@@ -104,29 +105,40 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else str(value)
 
 
-def versions(space: Space) -> dict[str, str]:
-    """The versions that a result depends on, files that the backbone is made of included."""
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
-        **{path.name: _fingerprint(path) for path in _backbone_files(space)},
     }
 
 
-def _backbone_files(space: Space) -> list[Path]:
-    """Weights and code that are no part of this package nor of the space."""
-    backbone = space.settings["backbone"]
+def backbone_files(space: Space) -> dict[str, str]:
+    """Weights and code that the backbones of a space are made of, each with its fingerprint.
+
+    Raises:
+        SpaceError: If one of them cannot be read.
+    """
     section = tuned_sections()["backbone"]
-    tuned = {section.path(knob): domain for knob, domain in section.tuned(backbone)}
-    found: dict[Path, None] = {}
-    for name in section.selected(backbone):
-        for path, domain in {**tuned, "": Choice((name,))}.items():
-            for value in domain.values if isinstance(domain, Choice) else ():
-                settings = section.resolve({**backbone, "family": name}, {path: value})
-                found |= dict.fromkeys(family(name).files(settings))
-    return sorted(found)
+    files = {
+        path: _fingerprint(path)
+        for settings in combinations(section, space.settings["backbone"])
+        for path in family(str(settings[section.selector.name])).files(settings)
+    }
+    return {str(path): files[path] for path in sorted(files)}
+
+
+def _changed_files(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [
+        f"{name}: another content in the run than now"
+        if name in then and name in now
+        else f"{name}: {'part of' if name in then else 'no part of'} the backbone in the run, "
+        f"{'part of' if name in now else 'no part of'} it now"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
 
 
 def _fingerprint(path: Path) -> str:
@@ -135,5 +147,6 @@ def _fingerprint(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
         raise SpaceError(
-            f"the backbone needs {path}, which cannot be read: {error.strerror or error}."
+            f"the backbone needs {path}, which cannot be read: {error.strerror or error}. Paths "
+            "are taken from the current directory."
         ) from error

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hypermodels.network import ImageSpec
-from search.candidates import check_feasible
+from search.candidates import check_feasible, check_pretrained
 from search.data import (
     Dataset,
     PreparedInfo,
@@ -33,7 +33,7 @@ from search.files import (
 )
 from search.journal import Journal, Record, holds_records, read_journal
 from search.records import FORMAT
-from search.resume_guard import guard, versions
+from search.resume_guard import backbone_files, guard, versions
 from search.run_directory import (
     JOURNAL,
     checkpoint_path,
@@ -146,8 +146,11 @@ def _checked_data(space: Space) -> Dataset:
     """Loads the data and makes sure that the search can start on it."""
     dataset = _dataset(space)
     fingerprint_of(dataset, split_settings(space))  # raises if the splits cannot be cut
+    backbone_files(space)  # raises if one cannot be read
     height, width, channels = dataset.train.images.shape[1:]
-    check_feasible(space, ImageSpec((height, width, channels), len(dataset.class_names)))
+    image = ImageSpec((height, width, channels), len(dataset.class_names))
+    check_feasible(space, image)
+    check_pretrained(space, image)
     return dataset
 
 
@@ -213,7 +216,8 @@ def _header(space: Space, info: PreparedInfo) -> Record:
         "format": FORMAT,
         "space": space.to_dict(),
         "data": info.fingerprint,
-        "versions": versions(space),
+        "versions": versions(),
+        "files": backbone_files(space),
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from hypermodels.attention import mechanism
-from hypermodels.backbones import family
+from hypermodels.attention import Mechanism, mechanism
+from hypermodels.backbones import Site, family
 from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
-from hypermodels.knobs import Choice, FloatRange, IntRange, Value
+from hypermodels.knobs import Choice, Value
 from hypermodels.network import ImageSpec, build_backbone
-from hypermodels.per_stage import PER_STAGE, STAGE_KEY
-from hypermodels.placement import tap_shape
+from hypermodels.per_stage import PER_STAGE, StagedSection
+from hypermodels.placement import placed, tap_shape
+from search.definition import tuned_sections
 from search.errors import SpaceError
 from search.space import Space
 
@@ -23,7 +25,7 @@ Row = dict[str, Any]
 def site_table(space: Space, image: ImageSpec) -> list[Row]:
     """Every port of every site of a space's backbone.
 
-    A knob that is tuned has its default, except that every placement is listed.
+    Of a backbone with tuned knobs it is the one of their defaults.
 
     Args:
         space: The `Space`.
@@ -32,7 +34,8 @@ def site_table(space: Space, image: ImageSpec) -> list[Row]:
     Returns:
         A row for each: site, stage, block, port, the layer and which side of it, map
         size, channels, whether the space can place attention there, and for each
-        attention type on offer the parameters and multiply-adds that it would add.
+        attention type on offer the parameters and multiply-adds that it would add with
+        the defaults of its tuned knobs, or `None` where it does not fit.
 
     Raises:
         SpaceError: If the backbone does not fit the images.
@@ -42,11 +45,7 @@ def site_table(space: Space, image: ImageSpec) -> list[Row]:
     if reason is not None:
         raise SpaceError(f"{space.source}: {reason}.")
     backbone = build_backbone(configuration.backbone, image)
-    standard = family(str(configuration.backbone["family"])).standard_placement(
-        configuration.backbone
-    )
-    placements = _values(space, "placement", standard)
-    chosen = {port for placement in placements for port in str(placement).split("+")}
+    offered = _offered(space, configuration, backbone.sites)
     rows = []
     for site in backbone.sites:
         for port, tap in site.ports.items():
@@ -60,39 +59,65 @@ def site_table(space: Space, image: ImageSpec) -> list[Row]:
                 "side": tap.side,
                 "map": f"{shape[0]}x{shape[1]}",
                 "channels": shape[2],
-                "offered": port in chosen,
+                "offered": (site.name, port) in offered,
             }
-            for name, settings in _types(space):
-                layer = mechanism(name).layer
-                if layer is not None:
-                    unfit = layer.misfit(shape, settings)
-                    row[f"{name}.parameters"] = (
-                        None if unfit else layer.parameters(shape, settings)
-                    )
-                    row[f"{name}.macs"] = None if unfit else layer.macs(shape, settings)
+            for kind, settings in _types(space, site.stage):
+                layer = kind.layer
+                assert layer is not None, "types without a layer add nothing"
+                fits = layer.misfit(shape, settings) is None
+                row[f"{kind.name}.parameters"] = (
+                    layer.parameters(shape, settings) if fits else None
+                )
+                row[f"{kind.name}.macs"] = layer.macs(shape, settings) if fits else None
             rows.append(row)
     return rows
 
 
-def _types(space: Space) -> Iterator[tuple[str, dict[str, Value]]]:
-    """The attention types on offer, each with the defaults of its tuned knobs."""
-    common = {
-        name: setting
-        for name, setting in space.settings["attention"].items()
-        if name != PER_STAGE.name and not STAGE_KEY.fullmatch(name)
+def _offered(
+    space: Space, configuration: Configuration, sites: tuple[Site, ...]
+) -> set[tuple[str, str]]:
+    """The sites and ports at which some configuration of the space has attention."""
+    chosen = family(str(configuration.backbone["family"]))
+    standard = chosen.standard_placement(configuration.backbone)
+    return {
+        (place.site.name, place.port)
+        for ports, stages, blocks in itertools.product(
+            _values(space, "placement", standard),
+            _values(space, "stages", "all"),
+            _values(space, "blocks", "all"),
+        )
+        for place in placed(sites, str(ports), stages=str(stages), blocks=str(blocks))
+        if any(name != "none" for name in _types_in(space, place.site.stage))
     }
-    for name in _values(space, "type", "none"):
-        attention = {**common, "type": name}
-        resolved = Configuration.resolve({**space.settings, "attention": attention})
-        yield str(name), mechanism(str(name)).settings(resolved.attention)
+
+
+def _types(space: Space, stage: int) -> Iterator[tuple[Mechanism, dict[str, Value]]]:
+    """The attention types on offer anywhere, with the settings they would have in a stage."""
+    section = _section()
+    common = section.of_stage(space.settings["attention"], stage)
+    for name in section.selected(space.settings["attention"]):
+        kind = mechanism(name)
+        if kind.layer is not None:
+            attention = {**common, section.selector.name: name, PER_STAGE.name: ""}
+            resolved = Configuration.resolve({**space.settings, "attention": attention})
+            yield kind, kind.settings(resolved.attention)
+
+
+def _types_in(space: Space, stage: int) -> tuple[str, ...]:
+    section = _section()
+    return section.selected(section.of_stage(space.settings["attention"], stage))
+
+
+def _section() -> StagedSection:
+    section = tuned_sections()["attention"]
+    assert isinstance(section, StagedSection)
+    return section
 
 
 def _values(space: Space, knob: str, default: Value) -> tuple[Value, ...]:
     """What a knob of the attention can be in a space."""
     setting = space.settings["attention"].get(knob, default)
-    if isinstance(setting, Choice):
-        return setting.values
-    return () if isinstance(setting, IntRange | FloatRange) else (setting,)
+    return setting.values if isinstance(setting, Choice) else (setting,)  # type: ignore[return-value]
 
 
 def _without_attention(configuration: Configuration) -> Configuration:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermodels.knobs import Value
-from hypermodels.per_stage import STAGE_KEY, listed_knobs, settings_in
+from hypermodels.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
 from search.files import storage_errors, write_text
 from search.profile import PHASES, in_words, profile
 from search.state import FAILED, RunState, TrialState
@@ -166,9 +166,12 @@ def findings(state: RunState) -> list[str]:
     if not ranked:
         return ["No trial has finished."]
     best = ranked[0]
-    kind = best.configuration.attention["type"]
+    kind, label = (
+        best.configuration.attention["type"],
+        attention_label(best.configuration.attention),
+    )
     said = [
-        f"Best: trial {best.trial_id}, attention {kind}, {objective} {shown(best.score)} "
+        f"Best: trial {best.trial_id}, attention {label}, {objective} {shown(best.score)} "
         f"after {counted(best.epochs, 'epoch')}, {best.parameters:,} parameters."
     ]
     rivals = [
@@ -238,9 +241,11 @@ def described(state: RunState, trial: TrialState, section: str = "attention") ->
         _word(key, settings[key])
         for key, setting in state.header["space"][section].items()
         if isinstance(setting, dict) and key in settings and key != "type"
+        # What single stages have stands with their types.
+        if not STAGE_KEY.fullmatch(key)
     ]
     if section == "attention":
-        words.insert(0, _types(trial.configuration.attention))
+        words.insert(0, attention_label(trial.configuration.attention))
         if trial.preset and trial.preset != "none":
             words.append(f"({trial.preset})")
     return " ".join(words)
@@ -252,25 +257,18 @@ def _word(key: str, value: Value) -> str:
     return _ABBREVIATIONS.get(key, own) + shown(value)
 
 
-def _types(attention: Mapping[str, Value]) -> str:
+def attention_label(attention: Mapping[str, Value]) -> str:
     """The attention type, or that of each stage: `1:none 2:se,r=4 3:cbam,r=8,k=3`."""
-    names = [name for name in listed_knobs(attention) if name != "type"]
-    if not names and "per_stage" not in attention:
+    if PER_STAGE.name not in attention:
         return str(attention["type"])
-    stages: dict[int, dict[str, Value]] = {}
-    for key in attention:
-        match = STAGE_KEY.fullmatch(key)
-        if match:
-            stages.setdefault(int(match[1]), settings_in(attention, int(match[1])))
-    return " ".join(
-        f"{stage}:"
-        + ",".join(
-            [str(own["type"]), *(_word(name, own[name]) for name in names if name in own)]
-            if own["type"] != "none"
-            else ["none"]
-        )
-        for stage, own in sorted(stages.items())
-    )
+    names = [name for name in listed_knobs(attention) if name != "type"]
+    stages = sorted({int(match[1]) for match in map(STAGE_KEY.fullmatch, attention) if match})
+    labels = []
+    for stage in stages:
+        own = settings_in(attention, stage)
+        words = [_word(name, own[name]) for name in names if stage_key(stage, name) in attention]
+        labels.append(f"{stage}:" + ",".join([str(own["type"]), *words]))
+    return " ".join(labels)
 
 
 def write_summary(run: Path, state: RunState) -> None:

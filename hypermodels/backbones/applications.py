@@ -243,6 +243,7 @@ APPLICATION = register_family(
         "any classifier of keras.applications, from scratch or pretrained",
         preprocess=preprocess,
         load=load,
+        pretrained=lambda settings: settings["weights"] != "none",
         standard=standard,
         files=files,
     )

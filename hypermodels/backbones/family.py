@@ -82,6 +82,7 @@ class Family:
             scale 0..255.
         load: Callable `(model, settings) -> bool` that puts pretrained weights into a
             built backbone and tells whether there were any to put, or `None`.
+        pretrained: Callable `settings -> bool`: whether `load` has weights to put.
         standard: Callable `settings -> placement` where the default differs from network
             to network of the family.
         files: Callable `settings -> paths` of the files that the network depends on.
@@ -99,6 +100,7 @@ class Family:
         lambda images, settings, image: normalised(images, image)
     )
     load: Callable[[keras.Model, Mapping[str, Value]], bool] | None = None
+    pretrained: Callable[[Mapping[str, Value]], bool] = lambda settings: False
     standard: Callable[[Mapping[str, Value]], str] | None = None
     files: Callable[[Mapping[str, Value]], tuple[Path, ...]] = lambda settings: ()
     stages: Callable[[Mapping[str, Value]], int] | None = None

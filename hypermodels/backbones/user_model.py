@@ -242,8 +242,10 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> bool:
     if own:
         copy_weights(source, model)
         return True
-    for name, ours in canonical_names(source).items():
-        copy_statistics(source.get_layer(name), model.get_layer(ours))
+    names = canonical_names(source)
+    for layer in source.layers:
+        if layer.name in names:
+            copy_statistics(layer, model.get_layer(names[layer.name]))
     return False
 
 
@@ -270,6 +272,7 @@ MODEL = register_family(
         "your own functional Keras model",
         preprocess=preprocess,
         load=load,
+        pretrained=lambda settings: settings["initial_weights"] == "own",
         files=files,
     )
 )

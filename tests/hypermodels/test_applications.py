@@ -106,7 +106,7 @@ def test_every_network_is_known() -> None:
     assert set(APPLICATIONS) == exported
 
 
-# ---- sites and cost -----------------------------------------------------------------------
+# ---- sites and cost ---------------------------------------------------------------------
 
 
 @each
@@ -174,7 +174,7 @@ def test_resized_images_are_counted_at_their_new_size() -> None:
     assert model(images(2, image)).shape == (2, 5)
 
 
-# ---- a network's own attention --------------------------------------------------------------
+# ---- a network's own attention ----------------------------------------------------------
 
 
 gated = pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_it_can_be_removed_everywhere(name: str) -> None:
     assert gates(name, model) == set() and attention_layers(model)
 
 
-# ---- pretrained weights ---------------------------------------------------------------------
+# ---- pretrained weights -----------------------------------------------------------------
 
 
 PREPROCESSING = {
@@ -435,7 +435,7 @@ def test_a_block_that_loses_its_gate_keeps_the_rest_of_its_weights(tmp_path: Pat
                 np.testing.assert_array_equal(ours, theirs)
 
 
-# ---- what cannot be had -----------------------------------------------------------------------
+# ---- what cannot be had -----------------------------------------------------------------
 
 
 def refused(name: str, image: ImageSpec, **given: Any) -> str:

@@ -55,7 +55,7 @@ def attention_in(model: keras.Model) -> list[str]:
     return [layer.name for layer in model.layers if isinstance(layer, AttentionLayer)]
 
 
-# ---- what a person can give -----------------------------------------------------------------
+# ---- what a person can give -------------------------------------------------------------
 
 
 def test_a_function_gives_the_network_that_it_builds() -> None:
@@ -140,7 +140,7 @@ def test_statistics_of_the_images_are_kept(model: str, layer: str, weights: str)
     )
 
 
-# ---- names and weights ------------------------------------------------------------------------
+# ---- names and weights ------------------------------------------------------------------
 
 
 def test_names_and_weights_do_not_depend_on_what_was_built_before() -> None:
@@ -182,7 +182,7 @@ def test_a_shared_layer_stays_one() -> None:
     assert attention_in(model) == ["between_attn"]
 
 
-# ---- sites ------------------------------------------------------------------------------------
+# ---- sites ------------------------------------------------------------------------------
 
 
 def test_auto_is_the_last_map_of_each_size() -> None:
@@ -257,7 +257,7 @@ def test_sites_that_are_none(value: Any) -> None:
         backbone_section().accept({"model": "a:b", "sites": value})
 
 
-# ---- what cannot be taken -----------------------------------------------------------------
+# ---- what cannot be taken ---------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_a_file_with_a_class_of_its_own(tmp_path: Path) -> None:
     assert "a model with classes of your own is given as package.module:function" in said.lower()
 
 
-# ---- the files that the network is made of ---------------------------------------------------
+# ---- the files that the network is made of ----------------------------------------------
 
 
 def test_files_are_the_module_and_what_it_imports_from_its_folder(

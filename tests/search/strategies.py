@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from hypermodels.knobs import Knob, Section
+from hypermodels.per_stage import StagedSection
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 DEPTHS = {
@@ -23,6 +24,25 @@ def depths(variants: tuple[str, ...]) -> list[int]:
     return sorted(set.intersection(*(set(DEPTHS[variant]) for variant in variants)))
 
 
+_names = st.lists(
+    st.sampled_from(["block*_out", "conv2d_00?", "add"]), min_size=1, max_size=3, unique=True
+)
+TEXTS: dict[str, st.SearchStrategy[Any]] = {
+    "stages": st.one_of(
+        st.sampled_from(["all", "first", "last", "1", "2,3"]),
+        st.lists(st.integers(1, 99), min_size=1, max_size=4),
+        st.integers(1, 99),
+    ),
+    "weights": st.sampled_from(["none", "imagenet", "some/where.weights.h5", "a: b"]),
+    "model": st.sampled_from(["package.module:function", "m:f", "some where.keras"]),
+    "sites": st.one_of(st.sampled_from(["auto", "block*_out", "a, b"]), _names),
+}
+"""Values of every knob of free text but `per_stage`, which not every backbone takes."""
+
+THREE_STAGES = ("resnet_v1", "resnet_v2")
+"""Families of three stages, whatever is set of them."""
+
+
 def values_of(knob: Knob, variants: tuple[str, ...]) -> st.SearchStrategy[Any]:
     """Values that a knob takes in each of some variants."""
     if knob.kind == "choice":
@@ -32,9 +52,7 @@ def values_of(knob: Knob, variants: tuple[str, ...]) -> st.SearchStrategy[Any]:
     if knob.name == "depth":
         return st.sampled_from(depths(variants))
     if knob.kind == "text":
-        stages = st.lists(st.integers(1, 99), min_size=1, max_size=4)
-        words = st.sampled_from(["all", "first", "last", "1", "2,3"])
-        return st.one_of(words, stages, st.integers(1, 99))
+        return TEXTS[knob.name]
     low, high = knob.minimum or 0.0, knob.maximum if knob.maximum is not None else 1e6
     if knob.kind == "integer":
         return st.integers(int(low), int(high))
@@ -60,9 +78,9 @@ def _setting(draw: st.DrawFn, knob: Knob, variants: tuple[str, ...]) -> Any:
 
 def as_text(value: Any) -> Any:
     """What a value becomes, where two spellings are one: `[3, 2]` and `2,3`."""
-    if isinstance(value, list):
+    if isinstance(value, list) and all(isinstance(each, int) for each in value):
         return ",".join(str(stage) for stage in sorted(set(value)))
-    return value
+    return ",".join(value) if isinstance(value, list) else value
 
 
 @st.composite
@@ -82,6 +100,28 @@ def _section(draw: st.DrawFn, section: Section) -> dict[str, Any]:
         if owners and name != section.selector.name and draw(st.booleans()):
             content[name] = draw(_setting(knob, owners))
     return content
+
+
+@st.composite
+def _stages(draw: st.DrawFn, section: StagedSection, content: dict[str, Any]) -> dict[str, Any]:
+    """`per_stage` and keys of single stages beside what stands in the section `attention`."""
+    type_ = content[section.selector.name]
+    types = tuple(type_["choice"]) if isinstance(type_, dict) else (type_,)
+    known = section.stage_knobs()
+    owned = {
+        name: variants
+        for name in known
+        if (variants := tuple(v for v in types if name in {k.name for k in section.variants[v]}))
+    }
+    names = draw(st.lists(st.sampled_from([section.selector.name, *owned]), unique=True))
+    if not names:
+        return {**content, "per_stage": []}
+    keys: dict[str, Any] = {"per_stage": draw(st.sampled_from([names, ",".join(names)]))}
+    for stage in draw(st.lists(st.integers(1, 3), unique=True)):
+        for name in draw(st.lists(st.sampled_from(sorted(owned)), unique=True)) if owned else []:
+            keys[f"stage{stage}.{name}"] = draw(_setting(known[name], owned[name]))
+    order = draw(st.permutations([*content, *keys]))  # a file may have them in any
+    return {key: {**content, **keys}[key] for key in order}
 
 
 @st.composite
@@ -112,6 +152,10 @@ def spaces(draw: st.DrawFn) -> dict[str, Any]:
     for name, section in tuned_sections().items():
         if name == "backbone" or draw(st.booleans()):
             content[name] = draw(_section(section))
+        if isinstance(section, StagedSection) and name in content and draw(st.booleans()):
+            family = content["backbone"].get("family", "")
+            if family in THREE_STAGES:
+                content[name] = draw(_stages(section, content[name]))
     for name in PLAIN_SECTIONS:
         if draw(st.booleans()):
             content[name] = draw(_plain(name))
