@@ -123,10 +123,11 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
     },
     "test_read": {},
     "export": {"trial": _TRIAL, "metrics": _EXPORTED},
+    "session": {"workers": _integer(1, 10**6), "seconds": _number, "driver_seconds": _number},
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
     "run": {"files": _mapping_of(_string)},
-    "ended": {"output": _list_of(_string)},
+    "ended": {"output": _list_of(_string), "profile": _mapping_of(_number)},
     "test_read": {"trial": _TRIAL, "purpose": _string},
 }
 

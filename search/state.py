@@ -38,6 +38,7 @@ class TrialState:
         output: Strings, the last lines that a failed trial's workers printed.
         seconds: Number, wall time its workers spent on it.
         deaths: Integer, how often its worker process died since it last made progress.
+        profile: Mapping from what its last worker did to the seconds that took.
     """
 
     trial_id: str
@@ -58,6 +59,7 @@ class TrialState:
     output: tuple[str, ...] = ()
     seconds: float = 0.0
     deaths: int = 0
+    profile: dict[str, float] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -76,6 +78,7 @@ class RunState:
         curves: Mapping from lineage to the metrics of each epoch, from the first.
         test_reads: When and why the test images were read.
         exports: What was exported, in order.
+        sessions: How long drivers drove the search, with how many workers.
     """
 
     header: Record = field(default_factory=dict)
@@ -85,6 +88,7 @@ class RunState:
     curves: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     test_reads: list[Record] = field(default_factory=list)
     exports: list[Record] = field(default_factory=list)
+    sessions: list[Record] = field(default_factory=list)
 
     @classmethod
     def replay(cls, records: Iterable[Record]) -> RunState:
@@ -134,11 +138,14 @@ class RunState:
             trial.reason = record["reason"]
             trial.output = tuple(record.get("output", ()))
             trial.seconds += record["seconds"]
+            trial.profile = record.get("profile", {})
             self.end_order.append(trial.trial_id)
         elif kind == "test_read":
             self.test_reads.append(record)
         elif kind == "export":
             self.exports.append(record)
+        elif kind == "session":
+            self.sessions.append(record)
 
     def outcomes(self) -> dict[str, Outcome]:
         """The trials that have ended, as Hyperband takes them."""

@@ -12,6 +12,7 @@ from typing import Any
 from hypermodels.knobs import Value
 from hypermodels.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
 from search.files import storage_errors, write_text
+from search.profile import PHASES, in_words, profile
 from search.state import FAILED, RunState, TrialState
 
 Row = dict[str, Any]
@@ -104,6 +105,7 @@ def to_json(state: RunState) -> str:
         "curves": {name: curves[name] for name in sorted(curves)},
         "test_reads": state.test_reads,
         "exports": state.exports,
+        "profile": profile(state),
     }
     return json.dumps(content, indent=2) + "\n"
 
@@ -130,6 +132,21 @@ def to_markdown(state: RunState) -> str:
     lines.append("| " + " | ".join(_heading(name) for name in columns) + " |")
     lines.append("|" + "---|" * len(columns))
     lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in table]
+    found = profile(state)
+    if found:
+        lines += ["", "## Where the time went", "", in_words(found), ""]
+        lines += ["| phase | seconds | |", "|---|---:|---|"]
+        explained = {
+            **PHASES,
+            "other": "the rest of the trials' processes",
+            "idle": "workers without a trial",
+            "driver": "processor time of the driver, beside the workers'",
+        }
+        lines += [
+            f"| {name} | {found[name]:,.1f} | {what} |"
+            for name, what in explained.items()
+            if name in found
+        ]
     for name, trial in sorted(state.trials.items()):
         if trial.output:
             lines += ["", f"Last lines that trial {name} printed before it failed:", ""]

@@ -19,6 +19,7 @@ from search.data import PreparedData, PreparedInfo, Split, open_prepared
 from search.errors import CbamSearchError
 from search.fence import Fence
 from search.files import storage_errors
+from search.profile import Stopwatch
 from search.run_directory import checkpoint_path, data_folder, fence_path
 
 EVALUATION_BATCH = 500
@@ -37,7 +38,7 @@ def image_spec(info: PreparedInfo) -> ImageSpec:
 Report = Callable[[int, dict[str, float]], None]
 
 
-def train(assignment: Assignment, report: Report) -> None:
+def train(assignment: Assignment, report: Report) -> dict[str, Any]:
     """Trains a trial, one checkpoint an epoch.
 
     Args:
@@ -45,37 +46,46 @@ def train(assignment: Assignment, report: Report) -> None:
         report: Called with each epoch's number, from 1, and its metrics, once the state
             after it is on disk; epochs that an earlier attempt trained are reported too.
 
+    Returns:
+        A dict with `profile`, the seconds of each phase.
+
     Raises:
         TrainingFailed: If the loss is not finite.
         StorageError: If the machine refuses to write the checkpoint.
         RunDirectoryError: If the checkpoint that is there is not of this training.
     """
     # ---- model, at the state where the lineage stands -----------------------------
-    data = open_prepared(data_folder(assignment.run_directory))
-    configuration = Configuration.from_dict(assignment.configuration)
-    batches = _batches(assignment, data, configuration)
-    model = compiled_model(assignment, data, configuration)
-    path = checkpoint_path(assignment.run_directory, assignment.lineage)
-    fence = Fence(fence_path(assignment.run_directory, assignment.lineage), assignment.token)
-    fence.take()
-    training = assignment.training(data.info.fingerprint)
-    curve = load_checkpoint(path, model, training)
+    watch = Stopwatch()
+    with watch.phase("build"):
+        data = open_prepared(data_folder(assignment.run_directory))
+        configuration = Configuration.from_dict(assignment.configuration)
+        batches = _batches(assignment, data, configuration)
+        model = compiled_model(assignment, data, configuration)
+        path = checkpoint_path(assignment.run_directory, assignment.lineage)
+        fence = Fence(fence_path(assignment.run_directory, assignment.lineage), assignment.token)
+        fence.take()
+        training = assignment.training(data.info.fingerprint)
+        curve = load_checkpoint(path, model, training)
     for epoch, metrics in enumerate(curve[: assignment.epochs], 1):
         report(epoch, metrics)
 
     # ---- the epochs that are left -------------------------------------------------
     for epoch in range(len(curve), assignment.epochs):
-        metrics = {
-            **_train_epoch(model, batches, epoch),
-            **validate(model, data.validation),
-        }
+        metrics = _train_epoch(model, batches, epoch, watch)
+        with watch.phase("validate"):
+            metrics |= validate(model, data.validation)
         if not all(math.isfinite(value) for value in metrics.values()):
             wrong = [name for name, value in metrics.items() if not math.isfinite(value)]
             raise TrainingFailed(f"{', '.join(wrong)} is not finite after epoch {epoch + 1}")
         curve.append(metrics)
-        with fence.held(), storage_errors("the checkpoint", path):
+        with (
+            watch.phase("checkpoint"),
+            fence.held(),
+            storage_errors("the checkpoint", path),
+        ):
             save_checkpoint(path, model, curve, training)
         report(epoch + 1, metrics)
+    return {"profile": watch.seconds}
 
 
 def compiled_model(
@@ -102,13 +112,20 @@ def _batches(
     )
 
 
-def _train_epoch(model: keras.Model, batches: BatchSource, epoch: int) -> dict[str, float]:
+def _train_epoch(
+    model: keras.Model, batches: BatchSource, epoch: int, watch: Stopwatch
+) -> dict[str, float]:
     """One pass over the training images; `fit` would wait on tf.data's autotuner."""
     model.reset_metrics()
     logs: dict[str, Any] = {}
-    for images, labels in batches.epoch(epoch):
-        logs = model.train_on_batch(images, labels, return_dict=True)
-    return {name: float(value) for name, value in logs.items()}
+    source = batches.epoch(epoch)
+    while True:
+        with watch.phase("data"):
+            batch = next(source, None)
+        if batch is None:
+            return {name: float(value) for name, value in logs.items()}
+        with watch.phase("train" if "trace" in watch.seconds else "trace"):
+            logs = model.train_on_batch(*batch, return_dict=True)
 
 
 def validate(model: keras.Model, split: Split) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import time
 from pathlib import Path
 from typing import Protocol
 
@@ -33,7 +34,7 @@ from search.oracle import HyperbandOracle
 from search.retention import discard_unneeded
 from search.run import Run
 from search.run_directory import trial_folder
-from search.signals import Signals
+from search.signals import Interrupted, Signals
 from search.state import COMPLETED, FAILED, TrialState, trial_record
 from search.worker import Task
 
@@ -80,6 +81,7 @@ class SearchTuner(kt.Tuner):
         self._costs = CostModel(image)
         self._run, self._executor, self._signals = run, executor, signals
         self._keep = keep
+        self._handed_out = 0
         self.hyperband = hyperband_of(run, self._costs)
         oracle = HyperbandOracle(space, self.hyperband, run.state, hypermodel)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it reloads
@@ -115,6 +117,28 @@ class SearchTuner(kt.Tuner):
             SearchFailedError: If no trial finished.
             StorageError: If the machine refused a write.
         """
+        began, used = time.monotonic(), time.process_time()
+        try:
+            self._search(watcher)
+        except Interrupted:
+            self._record_session(began, used)
+            raise
+        self._record_session(began, used)
+        if not any(trial.score is not None for trial in self._run.state.trials.values()):
+            raise SearchFailedError(self._why_nothing_finished())
+
+    def _record_session(self, began: float, used: float) -> None:
+        if self._handed_out:
+            self._run.record(
+                {
+                    "type": "session",
+                    "workers": self._executor.workers,
+                    "seconds": round(time.monotonic() - began, 3),
+                    "driver_seconds": round(time.process_time() - used, 3),
+                }
+            )
+
+    def _search(self, watcher: Watcher) -> None:
         self.save()
         discard_unneeded(self._run, self.hyperband, self._keep)
         while True:
@@ -129,8 +153,6 @@ class SearchTuner(kt.Tuner):
             self._signals.check()
             self._end_hung_workers()
             watcher.tick()
-        if not any(trial.score is not None for trial in self._run.state.trials.values()):
-            raise SearchFailedError(self._why_nothing_finished())
 
     # ---- handing out ------------------------------------------------------------------
 
@@ -145,6 +167,7 @@ class SearchTuner(kt.Tuner):
                 self._run.record(trial_record(plan, cost.parameters, cost.macs))
             self.oracle.write_views(self._run.path, trial)
             self._executor.submit(worker, self._task(plan))
+            self._handed_out += 1
             watcher.started(plan.trial_id)
 
     def _task(self, plan: TrialPlan) -> Task:
@@ -177,7 +200,8 @@ class SearchTuner(kt.Tuner):
             state = self._run.state.trials[event.trial_id]
             metrics = self._run.state.curves[state.lineage][state.epochs - 1]
             score = metrics[str(self._run.space.search["objective"])]
-            self._end(event.trial_id, COMPLETED, score, "", event.seconds)
+            profile = event.result.get("profile")
+            self._end(event.trial_id, COMPLETED, score, "", event.seconds, profile)
         elif isinstance(event, TrialFailed):
             self._end(event.trial_id, FAILED, None, event.reason, event.seconds)
         elif isinstance(event, WorkerDied):
@@ -222,7 +246,13 @@ class SearchTuner(kt.Tuner):
         self._end(event.trial_id, FAILED, None, reason, 0.0)
 
     def _end(
-        self, trial_id: str, status: str, score: float | None, reason: str, seconds: float
+        self,
+        trial_id: str,
+        status: str,
+        score: float | None,
+        reason: str,
+        seconds: float,
+        profile: dict[str, float] | None = None,
     ) -> None:
         record: Record = {
             "type": "ended",
@@ -232,6 +262,8 @@ class SearchTuner(kt.Tuner):
             "reason": reason,
             "seconds": round(seconds, 3),
         }
+        if profile:
+            record["profile"] = {name: round(value, 3) for name, value in profile.items()}
         if status == FAILED:
             record["output"] = last_lines(self._log(trial_id))
         self._run.record(record)

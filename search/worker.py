@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Task:
         trial_id: String, whose task it is.
         threads: Integer, threads to compute with on a CPU.
         log: File that takes what the process prints; see `executors/output.py`.
+        handed_out: Number, the time it was made at.
     """
 
     function: str
@@ -50,6 +51,7 @@ class Task:
     trial_id: str
     threads: int
     log: Path
+    handed_out: float = field(default_factory=time.time)
 
 
 def run_task(task: Task, connection: Connection, output: Connection, gpu: str | None) -> None:
@@ -74,9 +76,11 @@ def run_task(task: Task, connection: Connection, output: Connection, gpu: str | 
         def report(epoch: int, metrics: dict[str, float]) -> None:
             connection.send(EpochDone(task.trial_id, epoch, metrics))
 
-        result = function(task.payload, report)
-        seconds = time.monotonic() - started
-        connection.send(TrialDone(task.trial_id, seconds, result or {}))
+        start = max(0.0, time.time() - task.handed_out)
+        result = function(task.payload, report) or {}
+        if "profile" in result:
+            result["profile"]["start"] = start
+        connection.send(TrialDone(task.trial_id, time.monotonic() - started, result))
     except (StorageError, DataError, RunDirectoryError) as error:
         connection.send(MachineFault(task.trial_id, str(error), type(error)))
     except Exception as error:

@@ -148,6 +148,14 @@ taken_name = ending(
         _pooled(layers.ReLU(name="normalise")(x))
     )
 )
+named_classes = ending(
+    lambda x, classes: layers.Dense(
+        classes,
+        activation="softmax",
+        name="classes",
+        bias_initializer=lambda shape, dtype=None: keras.ops.arange(1, classes + 1, dtype=dtype),
+    )(_pooled(x))
+)
 own_name = ending(
     lambda x, classes: layers.Dense(classes, activation="softmax", name="scores")(_pooled(x))
 )

@@ -53,7 +53,7 @@ def test_the_shipped_spaces_are_those_of_the_folder() -> None:
     assert {name: path.name for name, path in shipped_spaces().items()} == {
         path.stem: path.name for path in FILES
     }
-    # `resnet` is resnet_v1; of one's own model there is nothing to ship.
+    # `resnet` is resnet_v1's, and `model` is a person's own.
     named = {entry.name for entry in families()} - {"resnet_v1", "model"}
     assert {"quickstart", "resnet", *named} <= set(shipped_spaces())
 

@@ -1,0 +1,81 @@
+"""Where a search's time goes: what workers measure, and what it adds up to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from search.state import RunState
+
+PHASES = {
+    "start": "from handing out to the trial's own code",
+    "build": "building the network, loading its checkpoint",
+    "trace": "the first training step, which is traced and compiled",
+    "data": "making batches",
+    "train": "all other training steps",
+    "validate": "scores of the validation images",
+    "checkpoint": "writing the state after an epoch",
+}
+"""What a worker does, in order."""
+
+
+class Stopwatch:
+    """Adds up the seconds of each phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Counts the time that the block takes."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - began)
+
+    def add(self, name: str, seconds: float) -> None:
+        assert name in PHASES, f"{name} is no phase"
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+def profile(state: RunState) -> dict[str, float]:
+    """Where the worker-seconds of a run went, in seconds.
+
+    Returns:
+        The seconds of each phase over all trials that ended; `other`, what these trials'
+        workers did besides; and, of the sessions that came to an orderly end, `idle`, what
+        workers had nothing to do, and `driver`, the driver's own processor time. Empty
+        where no trial has ended.
+    """
+    trials = [trial for trial in state.trials.values() if trial.profile]
+    if not trials:
+        return {}
+    found = {name: sum(trial.profile.get(name, 0.0) for trial in trials) for name in PHASES}
+    found["other"] = max(0.0, sum(trial.seconds for trial in trials) - sum(found.values()))
+    if state.sessions:
+        offered = sum(session["workers"] * session["seconds"] for session in state.sessions)
+        worked = sum(trial.seconds for trial in state.trials.values())
+        found["idle"] = max(0.0, offered - worked)
+        found["driver"] = sum(session["driver_seconds"] for session in state.sessions)
+    return {name: round(seconds, 3) for name, seconds in found.items()}
+
+
+def in_training(found: Mapping[str, float]) -> float:
+    """The share of all worker-seconds that were spent in training steps."""
+    total = sum(seconds for name, seconds in found.items() if name != "driver")
+    return (found["trace"] + found["train"]) / total if total else 0.0
+
+
+def in_words(found: Mapping[str, float]) -> str:
+    """One line: the shares of the worker-seconds, and the driver's part."""
+    total = sum(seconds for name, seconds in found.items() if name != "driver")
+    if not total:
+        return ""
+    shares = ", ".join(
+        f"{name} {seconds / total:.0%}"
+        for name, seconds in sorted(found.items(), key=lambda item: -item[1])
+        if name != "driver" and seconds / total >= 0.005
+    )
+    return f"Of {total:,.0f} worker-seconds: {shares}."
