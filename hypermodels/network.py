@@ -10,7 +10,6 @@ import keras
 
 from hypermodels.attention import AttentionLayer, Mechanism, mechanism
 from hypermodels.backbones import Site, Tap, family
-from hypermodels.backbones.family import HEAD
 from hypermodels.configuration import Configuration
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
@@ -133,8 +132,10 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
             seed=derive_seed(seed, place.name),
         )
     load = family(str(configuration.backbone["family"])).load
-    pretrained = load is not None and load(backbone.model, configuration.backbone)
-    return attach(backbone.model, layers, seed=seed, copy_weights=pretrained, except_for=(HEAD,))
+    new = load(backbone.model, configuration.backbone) if load else None
+    return attach(
+        backbone.model, layers, seed=seed, copy_weights=new is not None, except_for=new or ()
+    )
 
 
 def attention_gates(model: keras.Model, images: Any) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ import keras
 
 from hypermodels.backbones.application_table import APPLICATIONS, Application
 from hypermodels.backbones.family import (
+    HEAD,
     RESIZE,
     BackboneError,
     Family,
@@ -155,18 +156,18 @@ def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]
     return sites_by_pattern(model, known(settings).blocks)
 
 
-def load(model: keras.Model, settings: Mapping[str, Value]) -> bool:
+def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] | None:
     """Puts pretrained weights into the built network; the classifier stays new.
 
     Returns:
-        Whether there are any.
+        The name of the classifier, or `None` if there are no weights to put.
 
     Raises:
         BackboneError: If they cannot be had, or are of another network.
     """
     weights, name = str(settings["weights"]), str(settings["application"])
     if weights == "none":
-        return False
+        return None
     if weights == "imagenet":
         source = _with_imagenet_weights(name)
     else:
@@ -177,7 +178,7 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> bool:
         kernel, *rest = source.get_layer(first).get_weights()
         source.get_layer(first).set_weights([kernel[:, :, ::-1], *rest])
     copy_weights(source, model)
-    return True
+    return (HEAD,)
 
 
 def _with_imagenet_weights(name: str) -> keras.Model:

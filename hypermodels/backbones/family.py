@@ -80,8 +80,9 @@ class Family:
         summary: String, one line.
         preprocess: Callable `(images, settings, image_spec) -> inputs` from images on the
             scale 0..255.
-        load: Callable `(model, settings) -> bool` that puts pretrained weights into a
-            built backbone and tells whether there were any to put, or `None`.
+        load: Callable `(model, settings) -> names` that puts pretrained weights into a
+            built backbone and gives the names of the layers that stay new (the classifier),
+            or `None` if there are no weights to put. May itself be `None`.
         pretrained: Callable `settings -> bool`: whether `load` has weights to put.
         standard: Callable `settings -> placement` where the default differs from network
             to network of the family.
@@ -99,7 +100,7 @@ class Family:
     preprocess: Callable[[Any, Mapping[str, Value], ImageSpec], Any] = (
         lambda images, settings, image: normalised(images, image)
     )
-    load: Callable[[keras.Model, Mapping[str, Value]], bool] | None = None
+    load: Callable[[keras.Model, Mapping[str, Value]], tuple[str, ...] | None] | None = None
     pretrained: Callable[[Mapping[str, Value]], bool] = lambda settings: False
     standard: Callable[[Mapping[str, Value]], str] | None = None
     files: Callable[[Mapping[str, Value]], tuple[Path, ...]] = lambda settings: ()
@@ -158,7 +159,7 @@ def classifier(features: Any, classes: int) -> Any:
 
 
 HEAD = "classes"
-"""The layer that gives the scores; it is never pretrained."""
+"""The layer that `classifier` gives the scores with."""
 
 
 def all_placements() -> tuple[str, ...]:

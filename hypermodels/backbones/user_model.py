@@ -229,24 +229,24 @@ def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]
     return sites_by_names(model, str(settings["sites"]))
 
 
-def load(model: keras.Model, settings: Mapping[str, Value]) -> bool:
+def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] | None:
     """Puts the model's own weights into the built network, if they are asked for.
 
     What its `Normalization` layers know of the data is no initial weight, and always kept.
     """
     own = settings["initial_weights"] == "own"
     if not own and not has_statistics(model):
-        return False
+        return None
     images = model.get_layer(NORMALISE).output
     source = _of(settings, images, int(model.output.shape[-1]))
     if own:
         copy_weights(source, model)
-        return True
+        return ()
     names = canonical_names(source)
     for layer in source.layers:
         if layer.name in names:
             copy_statistics(layer, model.get_layer(names[layer.name]))
-    return False
+    return None
 
 
 def _of(settings: Mapping[str, Value], images: Any, classes: int) -> keras.Model:

@@ -517,7 +517,7 @@ def test_a_download_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_weights_nothing_is_loaded() -> None:
     model = backbone("MobileNetV2").model
-    assert load(model, configuration("MobileNetV2").backbone) is False
+    assert load(model, configuration("MobileNetV2").backbone) is None
 
 
 def test_initial_weights_depend_on_seed_and_layer_alone() -> None:

@@ -174,6 +174,14 @@ def test_own_initial_weights_are_the_functions(monkeypatch: pytest.MonkeyPatch) 
     assert np.abs(numpy(seeded(images(4, IMAGE))) - numpy(own(scaled))).max() > 1e-3
 
 
+def test_own_weights_of_a_classifier_of_any_name() -> None:
+    """Even the name that the classifiers of other backbones have, which always start anew."""
+    own = own_network.named_classes(IMAGE.shape, IMAGE.classes)
+    model = built("named_classes", initial_weights="own")
+    np.testing.assert_array_equal(model.get_layer("classes").get_weights()[1], [1, 2, 3, 4, 5])
+    assert own.get_layer("classes").count_params() == model.get_layer("classes").count_params()
+
+
 def test_a_shared_layer_stays_one() -> None:
     own = own_network.shared(IMAGE.shape, IMAGE.classes)
     model = built("shared", {"type": "se", "reduction_ratio": 2}, sites="between")

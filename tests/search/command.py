@@ -43,18 +43,25 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def run(
-    *arguments: object, check: int | None = 0, **extra: str
+    *arguments: object, check: int | None = 0, cwd: Path | None = None, **extra: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command to its end; `check` is the exit code it must have."""
     result = subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment(**extra), timeout=900
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        env=environment(**extra),
+        cwd=cwd,
+        timeout=900,
     )
     if check is not None:
         assert result.returncode == check, result.stdout + result.stderr
     return result
 
 
-def start(*arguments: object, log: Path, **extra: str) -> subprocess.Popen[bytes]:
+def start(
+    *arguments: object, log: Path, cwd: Path | None = None, **extra: str
+) -> subprocess.Popen[bytes]:
     """Starts the command in a process group of its own, so that all of it can be killed."""
     with log.open("ab") as file:
         return subprocess.Popen(
@@ -62,6 +69,7 @@ def start(*arguments: object, log: Path, **extra: str) -> subprocess.Popen[bytes
             stdout=file,
             stderr=subprocess.STDOUT,
             env=environment(**extra),
+            cwd=cwd,
             start_new_session=True,
         )
 
