@@ -35,6 +35,40 @@ class ImageSpec:
             raise ValueError(f"std must be above 0. Received: {self.std}")
 
 
+@keras.saving.register_keras_serializable(package="cbam_search")
+class Resize(keras.layers.Layer):
+    """Brings images to one size, bilinearly, and to floats.
+
+    Not `keras.layers.Resizing`: its `call` takes `training=True` for granted, and in a model
+    that is called without saying so, as an exported one is, every later batch norm then
+    believes that it is training.
+
+    Args:
+        side: Integer, height and width of what comes out.
+
+    Input shape:
+        `(batch_size, height, width, channels)`.
+
+    Output shape:
+        `(batch_size, side, side, channels)`.
+    """
+
+    def __init__(self, side: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.side = side
+
+    def call(self, images: Any) -> Any:
+        size = (self.side, self.side)
+        resized = keras.ops.image.resize(keras.ops.cast(images, "float32"), size, "bilinear")
+        return keras.ops.cast(resized, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (input_shape[0], self.side, self.side, input_shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "side": self.side}
+
+
 def normalised(images: Any, image: ImageSpec) -> Any:
     """Adds a layer that brings every channel to mean 0 and standard deviation 1.
 

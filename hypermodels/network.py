@@ -11,7 +11,7 @@ import keras
 from hypermodels.attention import AttentionLayer, Mechanism, mechanism
 from hypermodels.backbones import Site, Tap, family
 from hypermodels.configuration import Configuration
-from hypermodels.image import ImageSpec
+from hypermodels.image import ImageSpec, Resize
 from hypermodels.knobs import Value
 from hypermodels.placement import Placement, PlacementError, attach, placed
 from hypermodels.seeds import derive_seed
@@ -59,11 +59,7 @@ def backbone_model(settings: Mapping[str, Value], image: ImageSpec) -> keras.Mod
     chosen = family(str(settings["family"]))
     inputs = keras.Input(image.shape, dtype="uint8", name="image")
     side = int(settings.get("resize", 0))
-    images = (
-        keras.layers.Resizing(side, side, interpolation="bilinear", name="resize")(inputs)
-        if side
-        else inputs
-    )
+    images = Resize(side, name="resize")(inputs) if side else inputs
     preprocessed = chosen.preprocess(images, settings, image)
     outputs = chosen.body(preprocessed, settings, image.classes)
     return keras.Model(inputs, outputs, name=chosen.name)

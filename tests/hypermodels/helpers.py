@@ -14,7 +14,7 @@ from hypermodels.attention import AttentionLayer, Mechanism, mechanisms
 from hypermodels.configuration import Configuration
 from hypermodels.cost import Cost
 from hypermodels.knobs import Knob, Value
-from hypermodels.network import ImageSpec
+from hypermodels.image import ImageSpec, Resize
 
 LAYERED = tuple(entry for entry in mechanisms() if entry.layer is not None)
 """The registered mechanisms that add a layer."""
@@ -175,8 +175,8 @@ def counted(model: keras.Model) -> Cost:
         if isinstance(layer, keras.layers.ZeroPadding2D):
             (top, bottom), (left, right) = layer.padding
             height, width = height + top + bottom, width + left + right
-        elif isinstance(layer, keras.layers.Resizing):
-            height, width = layer.height, layer.width
+        elif isinstance(layer, Resize):
+            height, width = layer.side, layer.side
         elif hasattr(layer, "strides"):
             (down, across), (rows, columns) = layer.strides, window(layer)
             if layer.padding == "valid":

@@ -7,9 +7,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from hypermodels.configuration import Configuration
 from hypermodels.network import build_network
 from tests.hypermodels.helpers import TINY, configuration, images, numpy
 
@@ -45,3 +48,19 @@ def test_all_of_a_byte_s_range_matters() -> None:
     np.testing.assert_allclose(numpy(network(raw.astype("float32"))), scores, atol=1e-6)
     assert np.abs(numpy(network(raw // 2)) - scores).max() > 1e-3
     np.testing.assert_allclose(network.predict(raw, verbose=0), scores, rtol=1e-4, atol=1e-6)
+
+
+def test_a_network_that_resizes_is_exported_in_inference_mode(tmp_path: Path) -> None:
+    """With Keras's own layer for it, the batch norms of what is exported would train."""
+    backbone = {"family": "resnext", "depth": 11, "cardinality": 2, "width": 4, "resize": 12}
+    chosen = Configuration.resolve({"backbone": backbone, "attention": {"type": "cbam"}})
+    network = build_network(chosen, TINY, seed=1)
+    raw = images(6)
+    expected = numpy(network.predict_on_batch(raw))
+    np.testing.assert_allclose(numpy(network(raw)), expected, atol=1e-6)
+    network.export(tmp_path / "saved", format="tf_saved_model", verbose=False)
+    served = tf.saved_model.load(str(tmp_path / "saved"))
+    np.testing.assert_allclose(numpy(served.serve(raw)), expected, atol=1e-6)
+    network.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(numpy(loaded.predict_on_batch(raw)), expected)
