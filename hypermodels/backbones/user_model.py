@@ -160,7 +160,7 @@ def _check_layers(model: keras.Model, reference: str) -> None:
                 f"backbone.model: {reference} has a layer called {layer.name}, a name that is "
                 "taken. Rename it"
             )
-    last = _last(model)
+    last = _last(model)[-1]
     activation = getattr(last, "activation", keras.activations.softmax)
     if activation is not keras.activations.softmax:
         raise BackboneError(
@@ -170,18 +170,19 @@ def _check_layers(model: keras.Model, reference: str) -> None:
         )
 
 
-def _last(model: keras.Model) -> Any:
-    """The layer that makes the scores; one that passes them on is looked through."""
-    tensor = model.outputs[0]
+def _last(model: keras.Model) -> list[Any]:
+    """The layers from the output back to the one that makes the scores."""
+    tensor, passed = model.outputs[0], []
     while True:
         operation, node, _ = tensor._keras_history
+        passed.append(operation)
         passes = isinstance(operation, keras.layers.Identity) or (
             isinstance(operation, keras.layers.Activation)
             and operation.activation is keras.activations.linear
         )
         sources = operation._inbound_nodes[node].input_tensors
         if not passes or not sources:
-            return operation
+            return passed
         tensor = sources[0]
 
 
@@ -219,8 +220,15 @@ def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`; its own classifier gives the scores."""
-    scores = graft(_of(settings, inputs, classes), inputs)
-    # Under mixed precision the scores would be 16-bit numbers.
+    model = _of(settings, inputs, classes)
+    names = canonical_names(model)
+    # Under mixed precision a softmax of 16-bit numbers would not sum to 1.
+    wide = {
+        names[layer.name]: {"dtype": "float32"}
+        for layer in _last(model)
+        if isinstance(layer, keras.layers.Layer)
+    }
+    scores = graft(model, inputs, changed=wide)
     return keras.layers.Activation("linear", dtype="float32", name=SCORES)(scores)
 
 
