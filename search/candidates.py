@@ -198,8 +198,12 @@ class SampledCandidates:
     def _nothing_feasible(self) -> str:
         worst = sorted(self.refused.items(), key=lambda item: -item[1])[:3]
         reasons = "; ".join(reason for reason, _ in worst) or "it has no configuration"
-        tuned = "no configuration" if depends_on_tuning(self._space) else "the one configuration"
-        return f"{self._space.source}: {tuned} of this space can be built: {reasons}."
+        what = (
+            "no configuration of this space can be built"
+            if depends_on_tuning(self._space)
+            else "the one configuration of this space cannot be built"
+        )
+        return f"{self._space.source}: {what}: {reasons}."
 
 
 def check_feasible(space: Space, image: ImageSpec) -> None:

@@ -254,7 +254,7 @@ def test_a_space_that_can_build_nothing_is_refused_with_the_reasons(name: str) -
 
 
 def test_a_space_without_choices_says_the_one_configuration() -> None:
-    with pytest.raises(SpaceError, match="the one configuration of this space"):
+    with pytest.raises(SpaceError, match="the one configuration of this space cannot be built"):
         firsts(space_of("constraints: {max_parameters: 10}\n"))
 
 

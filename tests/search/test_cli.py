@@ -98,7 +98,9 @@ def test_a_space_that_can_build_nothing(
         "data: {name: cifar10-sample}\nsearch: {max_epochs: 1}\n"
     )
     said = refused(capsys, tmp_path, 3, "--space", space, "--directory", tmp_path / "runs")
-    assert expected in said and ("can be built" in said or "fits no configuration" in said)
+    assert expected in said and any(
+        words in said for words in ("can be built", "cannot be built", "fits no configuration")
+    )
 
 
 def test_constraint_that_nothing_meets(
