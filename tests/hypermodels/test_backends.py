@@ -2,9 +2,9 @@
 
 Each backend runs in a process of its own. The weights are TensorFlow's, as the backends'
 random number generators differ. Scores must agree to 1e-4, and, for every mechanism in a
-ResNet, loss and weights after one training step too. (In the other families a step is no
-measure: batch norm over four images on maps of one position divides by a variance that is
-next to nothing, so that rounding alone moves a weight of Inception v3 by 1.)
+ResNet, loss and weights after one training step too. (In the other families weights differ
+by up to 1 after a step, most in Inception v3. The likely cause, not proven: batch norm over
+four images on maps of one position divides by a variance that is next to nothing.)
 """
 
 from __future__ import annotations
