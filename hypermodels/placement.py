@@ -17,6 +17,7 @@ import keras
 
 from hypermodels.attention import AttentionLayer
 from hypermodels.backbones import Site, Tap
+from hypermodels.backbones.family import map_shape
 from hypermodels.backbones.weights import copy_layer, copy_statistics
 from hypermodels.seeds import seeded
 
@@ -200,14 +201,11 @@ def tap_shape(model: keras.Model, tap: Tap) -> tuple[int, int, int]:
     Raises:
         PlacementError: If what passes there is not a feature map of known size.
     """
-    layer = model.get_layer(tap.layer)
-    tensor = layer.output if tap.side == "output" else layer.input
-    if tap.side != "output" and isinstance(tensor, list | tuple):
-        tensor = tensor[tap.index]
-    shape = tuple(tensor.shape)
-    if len(shape) != 4 or None in shape[1:]:
+    tensor = tap.tensor(model.get_layer(tap.layer))
+    shape = map_shape(tensor)
+    if shape is None:
         raise PlacementError(
             f"attention needs a feature map (batch, height, width, channels) of known size. "
-            f"Received: {shape} at the {tap.side} of {tap.layer!r}."
+            f"Received: {tuple(tensor.shape)} at the {tap.side} of {tap.layer!r}."
         )
-    return int(shape[1]), int(shape[2]), int(shape[3])
+    return shape

@@ -62,15 +62,19 @@ def profile(state: RunState) -> dict[str, float]:
     return {name: round(seconds, 3) for name, seconds in found.items()}
 
 
+def _worker_seconds(found: Mapping[str, float]) -> float:
+    return sum(seconds for name, seconds in found.items() if name != "driver")
+
+
 def in_training(found: Mapping[str, float]) -> float:
     """The share of all worker-seconds that were spent in training steps."""
-    total = sum(seconds for name, seconds in found.items() if name != "driver")
+    total = _worker_seconds(found)
     return (found["trace"] + found["train"]) / total if total else 0.0
 
 
 def in_words(found: Mapping[str, float]) -> str:
     """One line: the shares of the worker-seconds, and the driver's part."""
-    total = sum(seconds for name, seconds in found.items() if name != "driver")
+    total = _worker_seconds(found)
     if not total:
         return ""
     shares = ", ".join(

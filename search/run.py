@@ -147,8 +147,7 @@ def _checked_data(space: Space) -> Dataset:
     dataset = _dataset(space)
     fingerprint_of(dataset, split_settings(space))  # raises if the splits cannot be cut
     backbone_files(space)  # raises if one cannot be read
-    height, width, channels = dataset.train.images.shape[1:]
-    image = ImageSpec((height, width, channels), len(dataset.class_names))
+    image = _image_of(dataset)
     check_feasible(space, image)
     check_pretrained(space, image)
     return dataset
@@ -159,7 +158,10 @@ def image_of_data(space: Space) -> ImageSpec:
     name = str(space.data["name"])
     if name in CIFAR_CLASSES:
         return ImageSpec((32, 32, 3), CIFAR_CLASSES[name])
-    dataset = _dataset(space)
+    return _image_of(_dataset(space))
+
+
+def _image_of(dataset: Dataset) -> ImageSpec:
     height, width, channels = dataset.train.images.shape[1:]
     return ImageSpec((height, width, channels), len(dataset.class_names))
 

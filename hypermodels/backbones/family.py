@@ -40,6 +40,20 @@ class Tap:
     side: Literal["output", "input", "instead"]
     index: int = 0
 
+    def tensor(self, layer: keras.layers.Layer) -> Any:
+        """The tensor that is tapped, given the layer of that name."""
+        if self.side == "output":
+            return layer.output
+        return layer.input[self.index] if isinstance(layer.input, list | tuple) else layer.input
+
+
+def map_shape(tensor: Any) -> tuple[int, int, int] | None:
+    """Height, width and channels of a tensor that is a feature map of known size."""
+    shape: tuple[Any, ...] = tuple(getattr(tensor, "shape", ()))
+    if len(shape) != 4 or None in shape[1:]:
+        return None
+    return int(shape[1]), int(shape[2]), int(shape[3])
+
 
 @dataclass(frozen=True)
 class Site:

@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import keras
 
-from hypermodels.backbones.family import BackboneError, Site, Tap
+from hypermodels.backbones.family import BackboneError, Site, Tap, map_shape
 
 Shape = tuple[int, int, int]
 
@@ -83,7 +82,8 @@ def sites_by_pattern(model: keras.Model, pattern: BlockPattern) -> tuple[Site, .
             ports |= {port: there[0]} if there else {}
         own = pattern.own.format(block)
         gate = Tap(own, "instead") if own in layers else None
-        size = _map_of(_tensor(layers, next(iter(ports.values()))))
+        tap = next(iter(ports.values()))
+        size = map_shape(tap.tensor(layers[tap.layer]))
         assert size is not None, f"block {block} has no feature map"
         found.append(_Found(block, size[:2], ports, gate))
     return _numbered(found)
@@ -105,7 +105,7 @@ def sites_by_names(model: keras.Model, patterns: str) -> tuple[Site, ...]:
         BackboneError: If a pattern matches no feature map, or two match the same; or if
             the layer is called several times, so that it is no single place.
     """
-    maps = {layer.name: shape for layer in model.layers if (shape := _map_shape(layer))}
+    maps = {layer.name: shape for layer in model.layers if (shape := _map_given_by(layer))}
     several = _called_several_times(model)
     if patterns == "auto":
         chosen = _last_of_each_size(model, {n: s for n, s in maps.items() if n not in several})
@@ -141,7 +141,7 @@ def _called_several_times(model: keras.Model) -> set[str]:
 
 def _ports(layer: keras.layers.Layer) -> dict[str, Tap]:
     after = {"post": Tap(layer.name, "output")}
-    return {**after, "pre": Tap(layer.name, "input")} if _map_of(layer.input) else after
+    return {**after, "pre": Tap(layer.name, "input")} if map_shape(layer.input) else after
 
 
 def _named(maps: Mapping[str, Shape], patterns: list[str]) -> set[str]:
@@ -181,23 +181,9 @@ def _last_of_each_size(model: keras.Model, maps: Mapping[str, Shape]) -> set[str
     return set(last.values())
 
 
-def _map_shape(layer: keras.layers.Layer) -> Shape | None:
+def _map_given_by(layer: keras.layers.Layer) -> Shape | None:
     """Height, width and channels of what a layer gives, if it is a feature map."""
-    return None if isinstance(layer, keras.layers.InputLayer) else _map_of(layer.output)
-
-
-def _map_of(tensor: Any) -> Shape | None:
-    shape: tuple[Any, ...] = tuple(getattr(tensor, "shape", ()))
-    if len(shape) != 4 or None in shape[1:]:
-        return None
-    return int(shape[1]), int(shape[2]), int(shape[3])
-
-
-def _tensor(layers: Mapping[str, keras.layers.Layer], tap: Tap) -> Any:
-    layer = layers[tap.layer]
-    if tap.side == "output":
-        return layer.output
-    return layer.input[tap.index] if isinstance(layer.input, list | tuple) else layer.input
+    return None if isinstance(layer, keras.layers.InputLayer) else map_shape(layer.output)
 
 
 def _numbered(found: list[_Found]) -> tuple[Site, ...]:

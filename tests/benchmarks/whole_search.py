@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from search.profile import in_training
 from tests.benchmarks.machine import described
 from tests.search.command import run
 
@@ -184,6 +185,8 @@ def main() -> None:
     by_epoch = (theirs["seconds"] / theirs["epochs"]) / (mine["seconds"] / mine["epochs"])
     print(f"\nKerasTuner's wall time over ours: {by_wall:.2f}; an epoch's: {by_epoch:.2f}.")
     print(f"Where our workers' time went, in seconds: {mine['profile']}.")
+    share = in_training(mine["profile"])
+    print(f"Share of it in training steps, the first ones included: {share:.2f}.")
 
 
 if __name__ == "__main__":
