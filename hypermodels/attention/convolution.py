@@ -41,51 +41,67 @@ def convolve_to_one_banded(maps: Any, kernel: Any) -> Any:
     band = _band(width, size, channels)
     # The last weight is the zero outside of the band.
     weights = ops.concatenate([ops.reshape(kernel, (-1,)), ops.zeros((1,), kernel.dtype)], axis=0)
-    matrix = ops.take(weights, band, axis=0)
+    matrices = ops.take(weights, band, axis=0)
     rows = ops.reshape(maps, (-1, height, width * channels))
-    return ops.expand_dims(_sum_of_rows(rows, matrix, size, width), -1)
+    return ops.expand_dims(_rows_times(rows, matrices), -1)
 
 
-def _sum_of_rows(rows: Any, matrix: Any, size: int, width: int) -> Any:
-    """Multiplies every row by the matrix of each kernel row, and adds them shifted.
+def _rows_times(rows: Any, matrices: Any) -> Any:
+    """For every row, the sum over its neighbours of each times the matrix for its place.
 
-    Autodiff would write a zero-filled copy of all products for each of the shifts; the
-    gradient is a product with the same matrix, of the shifted gradients side by side.
+    Autodiff would add up a zero-filled copy for each of the neighbours; the gradient is a
+    product of the same kind, with the places in reverse.
+
+    Args:
+        rows: Tensor `(batch, height, length)`.
+        matrices: Tensor `(size, length, width)`.
+
+    Returns:
+        A tensor `(batch, height, width)`.
     """
-    height, reach = rows.shape[1], size // 2
+    _, height, length = rows.shape
+    size, _, width = matrices.shape
 
     @ops.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
-    def shifted_sum(rows: Any, matrix: Any) -> Any:
-        flat = ops.reshape(rows, (-1, rows.shape[2]))
-        products = ops.reshape(ops.matmul(flat, matrix), (-1, height, size * width))
-        products = ops.pad(products, ((0, 0), (reach, reach), (0, 0)))
-        total = sum(
-            products[:, row : row + height, row * width : (row + 1) * width] for row in range(size)
-        )
+    def multiplied(rows: Any, matrices: Any) -> Any:
+        around = _neighbours(rows, size)
+        outputs = ops.matmul(around, ops.reshape(matrices, (size * length, width)))
 
         def gradient(*args: Any, upstream: Any = None) -> tuple[Any, Any]:
             above = args[0] if upstream is None else upstream
-            padded = ops.pad(above, ((0, 0), (reach, reach), (0, 0)))
-            shifts = [padded[:, 2 * reach - row : 2 * reach - row + height] for row in range(size)]
-            side_by_side = ops.reshape(ops.concatenate(shifts, axis=-1), (-1, size * width))
-            to_rows = ops.matmul(side_by_side, ops.transpose(matrix))
-            to_matrix = ops.matmul(ops.transpose(flat), side_by_side)
-            return ops.reshape(to_rows, (-1, height, rows.shape[2])), to_matrix
+            back = ops.transpose(ops.flip(matrices, axis=0), (0, 2, 1))
+            to_rows = ops.matmul(
+                _neighbours(above, size), ops.reshape(back, (size * width, length))
+            )
+            to_matrices = ops.matmul(ops.transpose(around), ops.reshape(above, (-1, width)))
+            return (
+                ops.reshape(to_rows, (-1, height, length)),
+                ops.reshape(to_matrices, (size, length, width)),
+            )
 
-        return total, gradient
+        return ops.reshape(outputs, (-1, height, width)), gradient
 
-    return shifted_sum(rows, matrix)
+    return multiplied(rows, matrices)
+
+
+def _neighbours(rows: Any, size: int) -> Any:
+    """Each row between those around it, `(batch * height, size * length)`; zeros outside."""
+    _, height, length = rows.shape
+    reach = size // 2
+    padded = ops.pad(rows, ((0, 0), (reach, reach), (0, 0)))
+    places = np.arange(height)[:, None] + np.arange(size)
+    return ops.reshape(ops.take(padded, places, axis=1), (-1, size * length))
 
 
 @functools.cache
 def _band(width: int, size: int, channels: int) -> np.ndarray:
-    """Which weight stands where in the matrix `(width * channels, size * width)`."""
+    """Which weight stands where in the matrices `(size, width * channels, width)`."""
     zero = size * size * channels
-    band = np.full((width, channels, size, width), zero, dtype="int32")
+    band = np.full((size, width, channels, width), zero, dtype="int32")
     reach = size // 2
     for to in range(width):
         for at in range(max(0, to - reach), min(width, to + reach + 1)):
             for row in range(size):
                 first = (row * size + at - to + reach) * channels
-                band[at, :, row, to] = np.arange(first, first + channels)
-    return band.reshape(width * channels, size * width)
+                band[row, at, :, to] = np.arange(first, first + channels)
+    return band.reshape(size, width * channels, width)

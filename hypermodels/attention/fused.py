@@ -24,29 +24,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import keras
 from keras import ops
 
+from hypermodels import fast_path
 from hypermodels.attention.compiled import compiled
 from hypermodels.attention.convolution import WIDEST
 
 
 def usable(inputs: Any, training: bool | None) -> bool:
-    """Whether a call can take this way: training on TensorFlow and a CPU, in float32.
-
-    Anything else keeps the plain definition: JAX compiles it anyway, and what is exported
-    consists of plain operations.
-    """
-    if training is not True or keras.config.backend() != "tensorflow":
-        return False
-    if isinstance(inputs, keras.KerasTensor) or inputs.dtype != "float32":
+    """Whether a call can take this way; the height and the width must be known."""
+    if not fast_path.open_to(inputs, training):
         return False
     shape = inputs.shape
-    if len(shape) != 4 or None in shape[1:] or shape[2] > WIDEST:
-        return False
-    import tensorflow as tf
-
-    return not tf.config.get_visible_devices("GPU")
+    return len(shape) == 4 and None not in shape[1:] and shape[2] <= WIDEST
 
 
 def attended(
@@ -95,13 +85,13 @@ def _entry(
     x: Any, channel_pooling: str, spatial_pooling: str
 ) -> tuple[Any, list[Any], dict[str, Any]]:
     """Passes the map on, with its statistics and the carriers of what its gradient needs."""
-    channels, positions = ops.zeros_like(x[:, 0]), ops.zeros_like(x[:, :, :1])
+    batch, positions, channels = ops.shape(x)
     made: dict[str, Any] = {}
     if channel_pooling:
-        made["channel"] = channels
+        made["channel"] = ops.zeros((batch, channels))
     if spatial_pooling:
-        made["spatial"] = positions
-        made["maps"] = ops.repeat(positions, 3, axis=-1)
+        made["spatial"] = ops.zeros((batch, positions, 1))
+        made["maps"] = ops.zeros((batch, positions, 3))
 
     @ops.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
     def enter(x: Any) -> Any:

@@ -1,0 +1,22 @@
+"""When a layer may compute in a way of TensorFlow's own that is faster on a CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+def open_to(inputs: Any, training: bool | None) -> bool:
+    """Whether a call is a training step on TensorFlow and a CPU, in float32.
+
+    Anything else keeps the plain definition: JAX compiles it anyway, and what is exported
+    consists of plain operations.
+    """
+    if training is not True or keras.config.backend() != "tensorflow":
+        return False
+    if isinstance(inputs, keras.KerasTensor) or inputs.dtype != "float32":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.get_visible_devices("GPU")
