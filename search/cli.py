@@ -24,6 +24,7 @@ from search.streams import forgiving_streams, went_away
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from search.executors.local import LocalExecutor
     from search.export import Exported
     from search.run import Run
 
@@ -108,7 +109,7 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _run_search(run: Run, options: argparse.Namespace, console: Console, signals: Any) -> Exported:
-    from search.executors.local import LocalExecutor, default_workers
+    from search.executors.local import default_workers
     from search.export import export_best
     from search.progress import Progress
     from search.summary import write_summary
@@ -116,7 +117,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
 
     workers = options.workers or default_workers(int(run.space.search["threads"]))
     console.print(_opening(run, workers), highlight=False)
-    with LocalExecutor(workers, run.path / "workers.log") as executor:
+    with _executor(run, workers) as executor:
         tuner = SearchTuner(run, executor, signals, options.keep)
         try:
             with Progress(run, tuner.hyperband, workers, console) as progress:
@@ -125,6 +126,13 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
         finally:
             executor.kill()
             write_summary(run.path, run.state)
+
+
+def _executor(run: Run, workers: int) -> LocalExecutor:
+    from search.executors.local import LocalExecutor
+    from search.run_directory import compiled_folder
+
+    return LocalExecutor(workers, run.path / "workers.log", compiled_folder(run.path))
 
 
 def _opening(run: Run, workers: int) -> str:
@@ -154,7 +162,6 @@ def _export(options: argparse.Namespace) -> int:
     from search.keras_in_driver import import_keras_without_tensorflow
 
     import_keras_without_tensorflow()
-    from search.executors.local import LocalExecutor
     from search.export import export_best
     from search.report import print_export
     from search.run import open_run, read_run, space_of
@@ -165,7 +172,7 @@ def _export(options: argparse.Namespace) -> int:
     console = _console(options)
     with Signals().caught() as signals, open_run(space, options.run, mend_data=True) as run:
         try:
-            with LocalExecutor(1, run.path / "workers.log") as executor:
+            with _executor(run, 1) as executor:
                 exported = export_best(run, executor, signals)
         except Interrupted as stop:
             return stop.exit_code
@@ -225,7 +232,6 @@ def _verify(options: argparse.Namespace) -> int:
 
     import_keras_without_tensorflow()
     from search.errors import VerificationError
-    from search.executors.local import LocalExecutor
     from search.run import open_run, read_run, space_of
     from search.signals import Signals
     from search.tuner import SearchTuner
@@ -235,7 +241,7 @@ def _verify(options: argparse.Namespace) -> int:
     signals = Signals()
     with (
         open_run(space, options.run) as run,
-        LocalExecutor(1, run.path / "workers.log") as executor,
+        _executor(run, 1) as executor,
     ):
         tuner = SearchTuner(run, executor, signals)
         if options.repair:

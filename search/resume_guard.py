@@ -12,6 +12,7 @@ from typing import Any
 
 from hypermodels.backbones import family
 from hypermodels.configuration import combinations
+from search import __version__
 from search.definition import tuned_sections
 from search.errors import RunDirectoryError, SpaceError
 from search.journal import Record, read_journal
@@ -111,6 +112,7 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "cbam-search": __version__,
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }
 

@@ -8,6 +8,7 @@ trial_0003/output.log   what the trial's workers printed, at most a megabyte of 
 oracle.json, tuner0.json, trial_0003/trial.json   views for stock KerasTuner
 summary.csv, .json, .md every trial, for people
 best/                   the exported model
+compiled/               code that this session's trials share; gone when it is over
 journal.discarded       the journal of a run that is being deleted
 """
 
@@ -45,6 +46,10 @@ def fence_path(run: Path, lineage: str) -> Path:
 def trial_folder(run: Path, trial_id: str) -> Path:
     """KerasTuner's folder of a trial."""
     return run / f"trial_{trial_id}"
+
+
+def compiled_folder(run: Path) -> Path:
+    return run / "compiled"
 
 
 def best_folder(run: Path) -> Path:

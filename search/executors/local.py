@@ -24,6 +24,7 @@ from typing import Any
 
 from search.assignment import Event, WorkerDied
 from search.errors import StorageError
+from search.executors.compiled_code import CompiledCode
 from search.executors.output import BoundedLog, Output
 from search.files import storage_errors
 from search.worker import Task, run_task
@@ -81,21 +82,25 @@ class LocalExecutor:
     Args:
         workers: Integer, how many run at once.
         log: File that takes what the fork server prints.
+        compiled: Folder for code that the trials of this session compile.
     """
 
-    def __init__(self, workers: int, log: Path) -> None:
+    def __init__(self, workers: int, log: Path, compiled: Path) -> None:
         self._names = [f"worker{number}" for number in range(workers)]
         self._log = log
+        self._compiled = CompiledCode(compiled)
         self._gpus = gpu_ids()
         self._busy: dict[str, _Worker] = {}
         self._context = multiprocessing.get_context("forkserver")
 
     def __enter__(self) -> LocalExecutor:
         self._context.set_forkserver_preload(PRELOAD)
+        self._compiled.open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self._compiled.remove()
 
     @property
     def workers(self) -> int:
@@ -121,7 +126,10 @@ class LocalExecutor:
             here, there = self._context.Pipe()
             reader, writer = self._context.Pipe(duplex=False)
             process = self._context.Process(
-                target=run_task, args=(task, there, writer, gpu), name=task.trial_id, daemon=True
+                target=run_task,
+                args=(task, there, writer, gpu, self._compiled),
+                name=task.trial_id,
+                daemon=True,
             )
             try:
                 with _quiet_start(self._log):

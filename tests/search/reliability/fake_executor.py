@@ -28,6 +28,7 @@ from search.assignment import (
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import open_prepared
 from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
+from search.executors.compiled_code import CompiledCode
 from search.fence import Fence
 from search.files import storage_errors
 from search.run_directory import checkpoint_path, data_folder, fence_path
@@ -80,17 +81,20 @@ class FakeExecutor:
     trained: ClassVar[Callable[[str, int], None]] = staticmethod(lambda lineage, epoch: None)
     fails: ClassVar[Callable[[str, int], str]] = staticmethod(lambda trial_id, epoch: "")
 
-    def __init__(self, workers: int, log: Path) -> None:
+    def __init__(self, workers: int, log: Path, compiled: Path) -> None:
         self._names = [f"worker{number}" for number in range(workers)]
         self._busy: dict[str, tuple[str, Iterator[Event]]] = {}
         with storage_errors("the log of the workers", log):
             log.open("ab").close()
+        self._compiled = CompiledCode(compiled)
 
     def __enter__(self) -> FakeExecutor:
+        self._compiled.open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.kill()
+        self._compiled.remove()
 
     @property
     def workers(self) -> int:
