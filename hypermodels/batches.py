@@ -77,7 +77,9 @@ class BatchSource:
 
 def flipped(images: np.ndarray, flips: np.ndarray) -> np.ndarray:
     """Mirrors the images chosen by the boolean array `flips` left to right."""
-    return np.where(flips[:, None, None, None], images[:, :, ::-1], images)
+    result = images.copy()
+    result[flips] = images[flips, :, ::-1]
+    return result
 
 
 def cropped(images: np.ndarray, offsets: np.ndarray, padding: int) -> np.ndarray:
@@ -92,11 +94,13 @@ def cropped(images: np.ndarray, offsets: np.ndarray, padding: int) -> np.ndarray
     Returns:
         An array of the shape and type of `images`.
     """
-    batch, height, width, _ = images.shape
+    _, height, width, _ = images.shape
     padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    rows = offsets[:, 0, None] + np.arange(height)
-    columns = offsets[:, 1, None] + np.arange(width)
-    result: np.ndarray = padded[
-        np.arange(batch)[:, None, None], rows[:, :, None], columns[:, None, :]
+    # A loop over windows, which are few and large, takes an eighth of the time of indexing
+    # with arrays, which does something for every pixel.
+    corners = offsets.tolist()
+    windows = [
+        image[row : row + height, column : column + width]
+        for image, (row, column) in zip(padded, corners, strict=True)
     ]
-    return result
+    return np.stack(windows)

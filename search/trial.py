@@ -22,8 +22,9 @@ from search.files import storage_errors
 from search.profile import Stopwatch
 from search.run_directory import checkpoint_path, data_folder, fence_path
 
-EVALUATION_BATCH = 500
-"""Images a validation step; its size is fixed, so that every step has one shape."""
+EVALUATION_BATCH = 100
+"""Images a validation step; its size is fixed, so that every step has one shape. On a CPU,
+400 images of 32x32 take a fifth less time in steps of 100 than in one: maps stay in cache."""
 
 
 class TrainingFailed(CbamSearchError):

@@ -1,10 +1,12 @@
 """The same network on TensorFlow, JAX and PyTorch: same scores, same training step.
 
 Each backend runs in a process of its own. The weights are TensorFlow's, as the backends'
-random number generators differ. Scores must agree to 1e-4, and, for every mechanism in a
-ResNet, loss and weights after one training step too. (In the other families weights differ
-by up to 1 after a step, most in Inception v3. The likely cause, not proven: batch norm over
-four images on maps of one position divides by a variance that is next to nothing.)
+random number generators differ. Scores must agree to 1e-4, and so must loss and weights
+after one training step, where a step says anything: in MobileNet and the Inceptions one
+step with four images magnifies what is in the last bits. On TensorFlow alone, weights that
+differ by 1e-7 of themselves before a step differ after it by 0.01 in MobileNet, 0.14 in
+Inception v3 and 0.003 in Inception-ResNet v2 (two backends: up to 1.0), and by less than
+1e-6 in all others: batch norm over few values divides by next to nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from tests.hypermodels.helpers import LAYERED, SMALLEST
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
+ILL_CONDITIONED = ("mobilenet", "inception_v3", "inception_resnet_v2")
+"""Families whose weights after one step are not compared."""
 CASES: dict[str, dict[str, Any]] = {
     **{
         f"resnet_v1 {entry.name}": {"family": "resnet_v1", "attention": {"type": entry.name}}
@@ -48,7 +52,8 @@ import numpy as np
 from hypermodels.configuration import Configuration
 from hypermodels.network import ImageSpec, build_network
 from hypermodels.recipe import Budget, compile_model
-from tests.hypermodels.helpers import RESNETS, SMALLEST, images
+from tests.hypermodels.helpers import SMALLEST, images
+from tests.hypermodels.test_backends import ILL_CONDITIONED
 
 folder, name, backend = Path(sys.argv[1]), sys.argv[2], keras.config.backend()
 image = ImageSpec((32, 32, 3), 4)
@@ -67,7 +72,7 @@ for number, case in enumerate(json.loads((folder / "cases.json").read_text()).va
     with np.load(kept) as weights:
         model.set_weights([weights[f"arr_{place}"] for place in range(len(weights.files))])
     results[f"{number} scores"] = model.predict_on_batch(raw)
-    if case["family"] in RESNETS:
+    if case["family"] not in ILL_CONDITIONED:
         compile_model(model, configuration.recipe, Budget(1, 1))
         logs = model.train_on_batch(raw, labels, return_dict=True)
         results[f"{number} loss"] = np.float64(logs["loss"])
