@@ -6,16 +6,18 @@ from typing import Any
 
 import keras
 
+DTYPES = ("float32", "bfloat16")
+
 
 def open_to(inputs: Any, training: bool | None) -> bool:
-    """Whether a call is a training step on TensorFlow and a CPU, in float32.
+    """Whether a call is a training step on TensorFlow and a CPU, in `float32` or `bfloat16`.
 
     Anything else keeps the plain definition: JAX compiles it anyway, and what is exported
     consists of plain operations.
     """
     if training is not True or keras.config.backend() != "tensorflow":
         return False
-    if isinstance(inputs, keras.KerasTensor) or inputs.dtype != "float32":
+    if isinstance(inputs, keras.KerasTensor) or inputs.dtype not in DTYPES:
         return False
     import tensorflow as tf
 

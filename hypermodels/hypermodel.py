@@ -18,8 +18,9 @@ import numpy as np
 from hypermodels.batches import BatchSource
 from hypermodels.configuration import Configuration, sections
 from hypermodels.knobs import Setting, Value
-from hypermodels.network import ImageSpec, build_network
-from hypermodels.recipe import Budget, compile_model
+from hypermodels.network import ImageSpec
+from hypermodels.recipe import Budget
+from hypermodels.training import training_model
 
 
 class AttentionHyperModel(kt.HyperModel):
@@ -85,9 +86,7 @@ class AttentionHyperModel(kt.HyperModel):
     def build(self, hp: kt.HyperParameters) -> keras.Model:
         """Builds and compiles the model of `hp`'s values."""
         configuration = self.configuration(hp)
-        model = build_network(configuration, self.image, seed=self.seed)
-        compile_model(model, configuration.recipe, self.budget)
-        return model
+        return training_model(configuration, self.image, self.budget, seed=self.seed)
 
     def fit(self, hp: kt.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
         """Trains `model` as `model.fit` does; integer labels are turned to one-hot.

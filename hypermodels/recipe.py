@@ -68,6 +68,16 @@ _REGULARISATION = (
         maximum=0.99999,
     ),
 )
+_COMPUTATION = (
+    Knob(
+        "precision",
+        "choice",
+        "float32",
+        "type that layers compute in while training; weights, statistics, gates and what is "
+        "exported are float32 in any case",
+        choices=("float32", "mixed_bfloat16"),
+    ),
+)
 
 
 def _learning_rate(default: float) -> Knob:
@@ -101,12 +111,14 @@ OPTIMIZERS: Mapping[str, tuple[Knob, ...]] = {
         _weight_decay(1e-3),
         *_SCHEDULE,
         *_REGULARISATION,
+        *_COMPUTATION,
     ),
     "adamw": (
         _learning_rate(1e-3),
         _weight_decay(0.05),
         *_SCHEDULE,
         *_REGULARISATION,
+        *_COMPUTATION,
     ),
 }
 """The optimizers and the knobs of a recipe that uses them."""

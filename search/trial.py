@@ -11,8 +11,9 @@ import numpy as np
 
 from hypermodels.batches import BatchSource
 from hypermodels.configuration import Configuration
-from hypermodels.network import ImageSpec, build_network
-from hypermodels.recipe import Budget, compile_model
+from hypermodels.network import ImageSpec
+from hypermodels.recipe import Budget
+from hypermodels.training import training_model
 from search.assignment import Assignment
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import PreparedData, PreparedInfo, Split, open_prepared
@@ -93,9 +94,9 @@ def compiled_model(
     assignment: Assignment, data: PreparedData, configuration: Configuration
 ) -> keras.Model:
     """Builds a trial's model with its optimizer built, at its initial state."""
-    model = build_network(configuration, image_spec(data.info), seed=assignment.seed)
     steps = _batches(assignment, data, configuration).steps_per_epoch
-    compile_model(model, configuration.recipe, Budget(assignment.full_epochs, steps))
+    budget = Budget(assignment.full_epochs, steps)
+    model = training_model(configuration, image_spec(data.info), budget, seed=assignment.seed)
     model.optimizer.build(model.trainable_variables)
     return model
 

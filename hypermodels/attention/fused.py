@@ -50,8 +50,8 @@ def attended(
     """The feature map times its channel gate, and then times its spatial gate.
 
     Args:
-        inputs: `float32` tensor `(batch, height, width, channels)`, its sizes but the
-            batch known.
+        inputs: `float32` or `bfloat16` tensor `(batch, height, width, channels)`, its
+            sizes but the batch known. Everything is computed in `float32`.
         channel_gate: Function from the statistics, each `(batch, channels)`, to the gate
             `(batch, channels)`; or `None` for none.
         channel_pooling: `"avg"`, `"max"` or `"avg+max"`.
@@ -60,10 +60,10 @@ def attended(
         spatial_pooling: `"avg"`, `"max"` or `"avg+max"`.
 
     Returns:
-        A tensor of the input's shape.
+        A tensor of the input's shape and type.
     """
     _, height, width, channels = inputs.shape
-    x = ops.reshape(inputs, (-1, height * width, channels))
+    x = ops.cast(ops.reshape(inputs, (-1, height * width, channels)), "float32")
     x, statistics, carriers = _entry(
         x, channel_pooling if channel_gate else "", spatial_pooling if spatial_gate else ""
     )
@@ -75,7 +75,7 @@ def attended(
         maps = ops.reshape(maps, (-1, height, width, maps.shape[-1]))
         gate_s = ops.reshape(spatial_gate(maps), (-1, height * width, 1))
     outputs = _product(x, gate_c, gate_s, carriers)
-    return ops.reshape(outputs, (-1, height, width, channels))
+    return ops.cast(ops.reshape(outputs, (-1, height, width, channels)), inputs.dtype)
 
 
 # ---- where gradients are given ------------------------------------------------------------

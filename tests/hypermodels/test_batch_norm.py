@@ -128,14 +128,22 @@ def test_a_subclass_and_maps_of_one_dimension() -> None:
     )
 
 
-def test_half_precision_keeps_its_statistics_in_float32() -> None:
+@pytest.mark.parametrize("fuse", [False, True])
+def test_half_precision_keeps_its_statistics_in_float32(fuse: bool) -> None:
     layer = keras.layers.BatchNormalization(dtype="mixed_bfloat16", momentum=0.0)
-    made = model(layer, (4, 4, 3))
-    fuse_batch_norms(made)
-    x = maps(8, 4, 4, 3)
-    outputs = made(tf.cast(x, "bfloat16"), training=True)
+    inputs = keras.Input((4, 4, 3), dtype="bfloat16")
+    made = keras.Model(inputs, layer(inputs))
+    if fuse:
+        fuse_batch_norms(made)
+    x = tf.cast(maps(8, 4, 4, 3), "bfloat16")
+    outputs = made(x, training=True)
     assert outputs.dtype == "bfloat16" and layer.moving_mean.dtype == "float32"
-    np.testing.assert_allclose(numpy(layer.moving_mean), x.mean(axis=(0, 1, 2)), atol=1e-2)
+    exact = numpy(tf.cast(x, "float32"))
+    mean, variance = exact.mean(axis=(0, 1, 2)), exact.var(axis=(0, 1, 2))
+    np.testing.assert_allclose(numpy(layer.moving_mean), mean, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(numpy(layer.moving_variance), variance, rtol=1e-4)
+    expected = (exact - mean) / np.sqrt(variance + layer.epsilon)
+    np.testing.assert_allclose(numpy(tf.cast(outputs, "float32")), expected, atol=2e-2)
 
 
 def test_a_saved_model_has_keras_own_layers(tmp_path: Path) -> None:

@@ -121,13 +121,38 @@ def test_the_banded_product_is_the_convolution(
         np.testing.assert_allclose(numpy(banded), expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_only_training_in_float32_on_known_sizes_goes_the_fast_way() -> None:
+@pytest.mark.parametrize("name", ["channel", "spatial", "cbam"])
+def test_half_precision_is_computed_in_float32(name: str) -> None:
+    layer = mechanism(name).build({"reduction_ratio": 2}, name="attn", seed=1)
+    half = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
+    x = tf.cast(maps(4, *SHAPE), "bfloat16")
+    above = tf.cast(maps(4, *SHAPE, seed=3), "bfloat16")
+    layer.build(x.shape)
+    half.build(x.shape)
+    half.set_weights(layer.get_weights())
+    found = []
+    for each, kind in ((layer, "float32"), (half, "bfloat16")):
+        inputs = tf.cast(x, kind)
+        assert fused.usable(inputs, training=True)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = each(inputs, training=True)
+        gradient = tape.gradient(outputs, inputs, tf.cast(above, kind))
+        assert outputs.dtype == gradient.dtype == kind
+        found.append((outputs, gradient))
+    for exact, rounded in zip(*found, strict=True):
+        np.testing.assert_array_equal(numpy(tf.cast(exact, "bfloat16")), numpy(rounded))
+
+
+def test_only_training_on_known_sizes_goes_the_fast_way() -> None:
     x = tf.zeros((2, 8, 8, 4))
     assert fused.usable(x, True)
+    assert fused.usable(tf.cast(x, "bfloat16"), True)
     for inputs, training in (
         (x, False),
         (x, None),
-        (tf.cast(x, "bfloat16"), True),
+        (tf.cast(x, "float16"), True),
+        (tf.cast(x, "float64"), True),
         (tf.zeros((2, 4, WIDEST + 1, 4)), True),
         (keras.Input((8, 8, 4)), True),
     ):
