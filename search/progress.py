@@ -45,6 +45,7 @@ class Progress:
         self._running: dict[str, int] = {}
         self._live: Live | None = None
         self._drawn = 0.0
+        self._told_of_memory = False
 
     def __enter__(self) -> Progress:
         if self._console.is_terminal:
@@ -74,6 +75,17 @@ class Progress:
             line = self._line(self._run.state.trials[trial_id])
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         self.tick(force=True)
+
+    def short_of_memory(self) -> None:
+        """Says, once, that fewer trials run than could for lack of memory."""
+        if not self._told_of_memory:
+            self._told_of_memory = True
+            self._console.print(
+                f"Too little memory for {self._workers} trials at once: the next one starts "
+                "when one of those that run is done, or memory is free.",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def tick(self, *, force: bool = False) -> None:
         """Redraws the panel when something happened or half a second passed."""

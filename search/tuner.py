@@ -51,6 +51,7 @@ class Watcher(Protocol):
     def started(self, trial_id: str) -> None: ...
     def epoch(self, trial_id: str, epoch: int) -> None: ...
     def ended(self, trial_id: str) -> None: ...
+    def short_of_memory(self) -> None: ...
     def tick(self) -> None: ...
 
 
@@ -158,6 +159,9 @@ class SearchTuner(kt.Tuner):
 
     def _hand_out(self, watcher: Watcher) -> None:
         for worker in self._executor.idle():
+            if not self._executor.has_room():
+                watcher.short_of_memory()
+                return
             trial = self.oracle.create_trial(worker)
             if trial.status != "RUNNING":
                 return

@@ -25,6 +25,7 @@ from typing import Any
 from search.assignment import Event, WorkerDied
 from search.errors import StorageError
 from search.executors.compiled_code import CompiledCode
+from search.executors.memory import MemoryWatch
 from search.executors.output import BoundedLog, Output
 from search.files import storage_errors
 from search.worker import Task, run_task
@@ -89,6 +90,7 @@ class LocalExecutor:
         self._names = [f"worker{number}" for number in range(workers)]
         self._log = log
         self._compiled = CompiledCode(compiled)
+        self._memory = MemoryWatch()
         self._gpus = gpu_ids()
         self._busy: dict[str, _Worker] = {}
         self._context = multiprocessing.get_context("forkserver")
@@ -113,6 +115,10 @@ class LocalExecutor:
     def running(self) -> dict[str, str]:
         """The trials that run, by worker."""
         return {name: worker.trial_id for name, worker in self._busy.items()}
+
+    def has_room(self) -> bool:
+        """Whether the machine has memory for a worker beside those that run."""
+        return not self._busy or self._memory.room()
 
     def submit(self, worker: str, task: Task) -> None:
         """Starts a task in a new process on an idle worker.
@@ -150,6 +156,7 @@ class LocalExecutor:
             finally:
                 there.close()
                 writer.close()
+            self._memory.started(process.pid or 0)
             now, output = time.monotonic(), Output(reader, log)
             self._busy[worker] = _Worker(worker, task.trial_id, process, here, output, now, now)
             return
@@ -164,6 +171,7 @@ class LocalExecutor:
         Raises:
             StorageError: If the machine has no room for what a worker printed.
         """
+        self._memory.look()
         sources: dict[Any, _Worker] = {}
         for worker in self._busy.values():
             sources[worker.connection] = worker
@@ -187,6 +195,7 @@ class LocalExecutor:
         if not gone:
             return
         worker.process.join()
+        self._memory.ended(worker.process.pid or 0)
         worker.connection.close()
         worker.output.close()
         del self._busy[worker.name]

@@ -106,6 +106,9 @@ class FakeExecutor:
     def running(self) -> dict[str, str]:
         return {name: trial_id for name, (trial_id, _) in self._busy.items()}
 
+    def has_room(self) -> bool:
+        return True
+
     def submit(self, worker: str, task: Task) -> None:
         self._busy[worker] = (task.trial_id, _events(task))
 

@@ -26,6 +26,7 @@ from search.keras_in_driver import import_keras_without_tensorflow
 import_keras_without_tensorflow()
 
 import search.executors.local as local  # noqa: E402
+import search.executors.memory as memory  # noqa: E402
 from search.assignment import Assignment, EpochDone, TrialDone, TrialFailed  # noqa: E402
 from search.errors import CbamSearchError  # noqa: E402
 from search.fence import FencedOffError  # noqa: E402
@@ -146,6 +147,8 @@ def main() -> int:
 
     local.PRELOAD[:] = ["tests.search.reliability.sabotage"]
     local.LocalExecutor = SabotagedExecutor  # type: ignore[misc]
+    if "FREE_MEMORY" in os.environ:
+        memory.available = lambda root=None: int(os.environ["FREE_MEMORY"])  # type: ignore[assignment, misc]
     return cbam_search()
 
 
