@@ -1,13 +1,14 @@
 """A whole search by plain KerasTuner, as a person writes it, and by this package.
 
-    python -m tests.benchmarks.whole_search [--images 2000] [--max-epochs 9]
+    python -m tests.benchmarks.whole_search [--images 2000] [--max-epochs 9] [--runs 1]
 
 Both search the same space over ResNet-8 with none, SE and CBAM by Hyperband, with the same
 factor, full budget, batch size and images. KerasTuner's side is the attention of widely
 copied code, built of stock Keras layers, and `kt.Hyperband(...).search(x, y)`. The two do
 not draw the same configurations and stock brackets hold a few more trials, so the wall
 time is given as it is and for each epoch of training. Also printed: where the time of our
-workers went. About ten minutes.
+workers went, and how much of either side's went into training steps. With `--runs` both are
+run several times in turn and medians are printed. About five minutes a run.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -23,16 +25,16 @@ from pathlib import Path
 from typing import Any
 
 from search.profile import in_training
-from tests.benchmarks.machine import described
+from tests.benchmarks.machine import described, ratio
 from tests.search.command import run
 
 SPACE = """\
-backbone: {family: resnet_v1, depth: 8}
+backbone: {family: resnet_v1, depth: DEPTH}
 attention:
   type: {choice: [none, se, cbam]}
   reduction_ratio: {choice: [2, 4, 8]}
 recipe: {learning_rate: {float: [0.03, 0.3], sampling: log}}
-data: {name: IMAGES, validation: 400, batch_size: 64}
+data: {name: IMAGES, validation: 400, batch_size: BATCH}
 search: {max_epochs: EPOCHS, factor: 3, seed: 1}
 """
 
@@ -46,6 +48,17 @@ def plain_kerastuner(folder: Path, images: Path, max_epochs: int) -> dict[str, A
 
     with np.load(images) as data:
         x, y = data["x_train"].astype("float32") / 255, data["y_train"]
+
+    class InBatches(keras.callbacks.Callback):
+        """Adds up what `fit` spends in training batches, fetching them included."""
+
+        seconds = 0.0  # of the class, as KerasTuner copies callbacks for every execution
+
+        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+            self.began = time.perf_counter()
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            InBatches.seconds += time.perf_counter() - self.began
 
     class ChannelMaximum(layers.Layer):
         def call(self, x: Any) -> Any:
@@ -103,17 +116,34 @@ def plain_kerastuner(folder: Path, images: Path, max_epochs: int) -> dict[str, A
     )
     # Stock KerasTuner imports tensorboard here, which TensorFlow 2.21 does not bring along.
     tuner._configure_tensorboard_dir = lambda callbacks, trial, execution=0: None
-    began = time.perf_counter()
-    tuner.search(x[400:], y[400:], validation_data=(x[:400], y[:400]), batch_size=64, verbose=0)
-    seconds = time.perf_counter() - began
+    tuner.search(
+        x[400:],
+        y[400:],
+        validation_data=(x[:400], y[:400]),
+        batch_size=64,
+        verbose=0,
+        callbacks=[InBatches()],
+    )
     values = [trial.hyperparameters.values for trial in tuner.oracle.trials.values()]
     epochs = sum(each["tuner/epochs"] - each["tuner/initial_epoch"] for each in values)
-    return {"seconds": seconds, "trials": len(values), "epochs": epochs}
+    return {"training": InBatches.seconds, "trials": len(values), "epochs": epochs}
+
+
+def theirs(folder: Path, images: Path, max_epochs: int) -> dict[str, Any]:
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.whole_search", "--max-epochs",
+         str(max_epochs), "--kerastuner", str(folder), str(images)],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {**result, "seconds": seconds, "share": result["training"] / seconds}
 
 
 def ours(folder: Path, images: Path, max_epochs: int) -> dict[str, Any]:
-    space = folder / "space.yaml"
-    space.write_text(SPACE.replace("IMAGES", str(images)).replace("EPOCHS", str(max_epochs)))
+    space = written_space(folder, images, max_epochs)
     began = time.perf_counter()
     run("--space", space, "--directory", folder, "--name", "run")
     seconds = time.perf_counter() - began
@@ -124,11 +154,28 @@ def ours(folder: Path, images: Path, max_epochs: int) -> dict[str, Any]:
         "trials": len(summary["trials"]),
         "epochs": epochs,
         "profile": summary["profile"],
+        "share": in_training(summary["profile"]),
     }
 
 
+def written_space(
+    folder: Path, images: Path, max_epochs: int, depth: int = 8, batch_size: int = 64
+) -> Path:
+    """Writes the space that is searched to a file."""
+    values = {"IMAGES": images, "EPOCHS": max_epochs, "DEPTH": depth, "BATCH": batch_size}
+    text = SPACE
+    for word, value in values.items():
+        text = text.replace(word, str(value))
+    path = folder / "space.yaml"
+    path.write_text(text)
+    return path
+
+
 def sample(folder: Path, count: int) -> Path:
-    """Images of the sample that ships with the package, all of them as training images."""
+    """Images of the sample that ships with the package, all of them as training images.
+
+    Of its 2,500 images the 500 test images come last, as nothing here looks at scores.
+    """
     import numpy as np
 
     from search.data import load_dataset
@@ -139,8 +186,8 @@ def sample(folder: Path, count: int) -> Path:
     path = folder / "images.npz"
     np.savez(
         path,
-        x_train=np.asarray(train.images)[:count],
-        y_train=np.asarray(train.labels)[:count],
+        x_train=np.concatenate([train.images, test.images])[:count],
+        y_train=np.concatenate([train.labels, test.labels])[:count],
         x_test=np.asarray(test.images),
         y_test=np.asarray(test.labels),
     )
@@ -151,6 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--max-epochs", type=int, default=9)
+    parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--kerastuner", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.kerastuner:
@@ -158,35 +206,53 @@ def main() -> None:
         print(json.dumps(plain_kerastuner(folder, images, options.max_epochs)))
         return
     machine = described()
+    results: dict[str, list[dict[str, Any]]] = {"plain KerasTuner": [], "cbam-search": []}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        images = sample(folder, options.images)
-        mine = ours(folder, images, options.max_epochs)
-        began = time.perf_counter()
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.benchmarks.whole_search", "--max-epochs",
-             str(options.max_epochs), "--kerastuner", str(folder), str(images)],
-            capture_output=True, text=True, check=True,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        )  # fmt: skip
-        whole = time.perf_counter() - began
-    theirs = {**json.loads(done.stdout.splitlines()[-1]), "seconds": whole}
+        images = sample(Path(name), options.images)
+        for number in range(options.runs):
+            folder = Path(name) / str(number)
+            folder.mkdir()
+            results["cbam-search"].append(ours(folder, images, options.max_epochs))
+            results["plain KerasTuner"].append(theirs(folder, images, options.max_epochs))
+    runs = "One run each" if options.runs == 1 else f"Medians of {options.runs} runs in turn"
     print(f"Hyperband over ResNet-8, {options.images} images, R={options.max_epochs}, factor 3.")
-    print(f"{machine}. One run each, from starting the process to its end; ours exports too.\n")
+    print(f"{machine}. {runs}, from starting the process to its end; ours exports too.\n")
+    report(results["plain KerasTuner"], results["cbam-search"])
+
+
+def report(stock: list[dict[str, Any]], mine: list[dict[str, Any]]) -> None:
+    def median(results: list[dict[str, Any]], key: str) -> float:
+        return float(statistics.median(result[key] for result in results))
+
     print("| | trials | epochs | wall, s | s an epoch |")
     print("|---|---:|---:|---:|---:|")
-    for who, result in (("plain KerasTuner", theirs), ("cbam-search", mine)):
-        each = result["seconds"] / result["epochs"]
+    for who, results in (("plain KerasTuner", stock), ("cbam-search", mine)):
+        each = statistics.median(pace(results))
         print(
-            f"| {who} | {result['trials']} | {result['epochs']} | {result['seconds']:.0f} | "
-            f"{each:.2f} |"
+            f"| {who} | {median(results, 'trials'):g} | {median(results, 'epochs'):g} | "
+            f"{median(results, 'seconds'):.0f} | {each:.2f} |"
         )
-    by_wall = theirs["seconds"] / mine["seconds"]
-    by_epoch = (theirs["seconds"] / theirs["epochs"]) / (mine["seconds"] / mine["epochs"])
-    print(f"\nKerasTuner's wall time over ours: {by_wall:.2f}; an epoch's: {by_epoch:.2f}.")
-    print(f"Where our workers' time went, in seconds: {mine['profile']}.")
-    share = in_training(mine["profile"])
-    print(f"Share of it in training steps, the first ones included: {share:.2f}.")
+    walls = [[result["seconds"] for result in results] for results in (stock, mine)]
+    print(
+        f"\nKerasTuner's wall time over ours: {spread(*walls)}; "
+        f"an epoch's: {spread(pace(stock), pace(mine))}."
+    )
+    last = "" if len(mine) == 1 else " of the last run"
+    print(f"Where our workers' time{last} went, in seconds: {mine[-1]['profile']}.")
+    print(
+        f"Share of it in training steps, the first ones included: {median(mine, 'share'):.2f}; "
+        f"of KerasTuner's wall time in training batches: {median(stock, 'share'):.2f}."
+    )
+
+
+def pace(results: list[dict[str, Any]]) -> list[float]:
+    return [result["seconds"] / result["epochs"] for result in results]
+
+
+def spread(of: list[float], to: list[float]) -> str:
+    """Median of the runs' ratios and, of more than one run, the least and greatest."""
+    middle, least, greatest = ratio(of, to)
+    return f"{middle:.2f}" + (f" ({least:.2f} to {greatest:.2f})" if len(of) > 1 else "")
 
 
 if __name__ == "__main__":

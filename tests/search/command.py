@@ -80,16 +80,17 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def children(pid: int) -> list[int]:
+    """The children of a process, oldest first; none where it is gone."""
+    try:
+        listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(child) for child in listed]
+
+
 def worker_processes(driver: int) -> list[int]:
     """The grandchildren of the driver: its fork server's children that run a trial."""
-
-    def children(pid: int) -> list[int]:
-        try:
-            listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        except FileNotFoundError:
-            return []
-        return [int(child) for child in listed]
-
     return [worker for child in children(driver) for worker in children(child)]
 
 
