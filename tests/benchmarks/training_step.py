@@ -3,8 +3,9 @@
     python -m tests.benchmarks.training_step [--threads 1] [--runs 15] [--batch 128]
 
 The steps are taken in turn in one process, so that the machine's drift hits all alike, and
-compared as ratios. `plain` is the definition of the same layer, operation by operation, as
-Keras layers would do it. PyTorch, where it is installed, runs in the same process, eager,
+compared as ratios. `plain attention` is the definition of the attention layer, operation by
+operation, and `as in Keras` that and Keras's own batch norm, as a network of stock Keras
+layers computes. PyTorch, where it is installed, runs in the same process, eager,
 with channels_last memory, and CBAM as timm has it (7x7 convolution with batch norm).
 """
 
@@ -32,24 +33,37 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-def keras_step(attention: dict[str, Any], batch: int, plain: bool) -> Callable[[], object]:
+FAST_PATHS = {
+    "plain attention": "hypermodels.attention.fused.usable",
+    "as in Keras": "hypermodels.fast_path.open_to",
+}
+"""What is kept from taking the fast path, by the name of the step."""
+
+
+def keras_step(
+    attention: dict[str, Any], batch: int, without: str = "", precision: str = "float32"
+) -> Callable[[], object]:
     from hypermodels.configuration import Configuration
-    from hypermodels.network import ImageSpec, build_network
-    from hypermodels.recipe import Budget, compile_model
+    from hypermodels.network import ImageSpec
+    from hypermodels.recipe import Budget
+    from hypermodels.training import training_model
 
     configuration = Configuration.resolve(
-        {"backbone": {"family": "resnet_v1", "depth": 20}, "attention": attention}
+        {
+            "backbone": {"family": "resnet_v1", "depth": 20},
+            "attention": attention,
+            "recipe": {"precision": precision},
+        }
     )
-    model = build_network(configuration, ImageSpec((32, 32, 3), 10), seed=1)
-    compile_model(model, configuration.recipe, Budget(9, 100))
+    model = training_model(configuration, ImageSpec((32, 32, 3), 10), Budget(9, 100), seed=1)
     x, y = data(batch)
     labels = np.eye(10, dtype="float32")[y]
 
     def step() -> object:
         return model.train_on_batch(x, labels)
 
-    if plain:  # the layers decide when they are traced, in the first step
-        with mock.patch("hypermodels.attention.fused.usable", lambda inputs, training: False):
+    if without:  # the layers decide when they are traced, in the first step
+        with mock.patch(FAST_PATHS[without], lambda inputs, training: False):
             step()
     step()
     return step
@@ -137,9 +151,13 @@ def main() -> None:
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     machine = described()
-    steps = {name: keras_step(kind, options.batch, False) for name, kind in KINDS.items()}
-    for name in ("se", "cbam", "cbam bn"):
-        steps[f"{name}, plain"] = keras_step(KINDS[name], options.batch, True)
+    steps = {name: keras_step(kind, options.batch) for name, kind in KINDS.items()}
+    for name in ("none", "se", "cbam"):
+        for without in FAST_PATHS if name == "cbam" else ("as in Keras",):
+            steps[f"{name}, {without}"] = keras_step(KINDS[name], options.batch, without)
+    for name in ("none", "cbam"):
+        step = keras_step(KINDS[name], options.batch, precision="mixed_bfloat16")
+        steps[f"{name}, mixed_bfloat16"] = step
     if importlib.util.find_spec("torch"):
         import torch
 

@@ -142,10 +142,13 @@ def theirs(folder: Path, images: Path, max_epochs: int) -> dict[str, Any]:
     return {**result, "seconds": seconds, "share": result["training"] / seconds}
 
 
-def ours(folder: Path, images: Path, max_epochs: int) -> dict[str, Any]:
+def ours(
+    folder: Path, images: Path, max_epochs: int, workers: int | None = None
+) -> dict[str, Any]:
     space = written_space(folder, images, max_epochs)
     began = time.perf_counter()
-    run("--space", space, "--directory", folder, "--name", "run")
+    crew = ("--workers", workers) if workers else ()
+    run("--space", space, "--directory", folder, "--name", "run", *crew)
     seconds = time.perf_counter() - began
     summary = json.loads((folder / "run" / "summary.json").read_text())
     epochs = (folder / "run" / "journal.jsonl").read_bytes().count(b'"type":"epoch"')

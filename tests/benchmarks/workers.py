@@ -1,0 +1,129 @@
+"""How many workers a search can use: simulated for many, measured for as many as are given.
+
+    python -m tests.benchmarks.workers [--measure 1 2 4]
+
+The simulation makes the real decisions of Hyperband with random scores, and hands trials
+out as the search does; an epoch takes 1 to 1.5 units of time, by the configuration, and
+starting a trial one. Next to it
+stands another order, the trial with the longest way to the full budget first, which
+scheduling theory would suggest: it does not shorten the search by more than chance, and the
+first fully trained model comes later. `--measure` runs one real search (that of
+`whole_search`, as many epochs) with each number of workers; a minute or two each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.keras_in_driver import import_keras_without_tensorflow
+
+import_keras_without_tensorflow()
+
+from search.hyperband import Hyperband, Outcome, TrialPlan  # noqa: E402
+from tests.benchmarks.machine import described  # noqa: E402
+from tests.benchmarks.whole_search import ours, sample  # noqa: E402
+from tests.search.test_hyperband import Endless, scores  # noqa: E402
+
+START = 1.0
+"""Units of time that starting a trial takes."""
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """A simulated search: when it ends, how busy its workers were, its first full model."""
+
+    wall: float
+    used: float
+    first_full: float
+
+
+def in_order(waiting: Sequence[TrialPlan], behind: Callable[[TrialPlan], int]) -> TrialPlan:
+    return waiting[0]
+
+
+def longest_first(waiting: Sequence[TrialPlan], behind: Callable[[TrialPlan], int]) -> TrialPlan:
+    return max(waiting, key=lambda plan: plan.full_epochs - behind(plan))
+
+
+def simulate(
+    max_epochs: int, workers: int, choose: Callable[..., TrialPlan], seed: int
+) -> Simulated:
+    hyperband = Hyperband((max_epochs,), 3, Endless())
+    score = scores(seed, levels=10**6)
+    outcomes: dict[str, Outcome] = {}
+    running: dict[str, TrialPlan] = {}
+    ends: list[tuple[float, str]] = []
+    now = busy = first_full = 0.0
+    while True:
+        plans = {plan.trial_id: plan for plan in hyperband.trials(outcomes)}
+
+        def behind(plan: TrialPlan, plans: dict[str, TrialPlan] = plans) -> int:
+            return plans[plan.parent].epochs if plan.parent else 0
+
+        while len(running) < workers:
+            waiting = [plan for id, plan in plans.items() if id not in outcomes | running]
+            if not waiting:
+                break
+            plan = choose(waiting, behind)
+            pace = random.Random(f"{seed}/{plan.candidate.identity}").uniform(1.0, 1.5)
+            seconds = START + pace * (plan.epochs - behind(plan))
+            running[plan.trial_id] = plan
+            heapq.heappush(ends, (now + seconds, plan.trial_id))
+            busy += seconds
+        if not ends:
+            return Simulated(now, busy / now / workers, first_full)
+        now, trial_id = heapq.heappop(ends)
+        plan = running.pop(trial_id)
+        outcomes[trial_id] = Outcome(score(plan.candidate.identity, plan.epochs))
+        if plan.epochs == max_epochs:
+            first_full = first_full or now
+
+
+def print_simulated() -> None:
+    print("Simulated, mean of five draws: share of the workers' time that is used, and when the")
+    print("first model is trained to the full budget, as a share of the whole search.\n")
+    print("| full budget | workers | used | first full model | longest first: used | first full |")
+    print("|---:|---:|---:|---:|---:|---:|")
+    for max_epochs in (9, 27, 81):
+        for workers in (1, 2, 4, 8, 16):
+            cells = []
+            for choose in (in_order, longest_first):
+                runs = [simulate(max_epochs, workers, choose, seed) for seed in range(5)]
+                cells.append(f"{sum(run.used for run in runs) / 5:.0%}")
+                cells.append(f"{sum(run.first_full / run.wall for run in runs) / 5:.0%}")
+            print(f"| {max_epochs} | {workers} | {' | '.join(cells)} |")
+
+
+def print_measured(counts: Sequence[int]) -> None:
+    print(f"\nMeasured. {described()}\n")
+    print("| workers | wall, s | share of the first | idle, share of the workers' time |")
+    print("|---:|---:|---:|---:|")
+    first = 0.0
+    for workers in counts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            result = ours(folder, sample(folder, 2000), 9, workers)
+        first = first or result["seconds"]
+        profile = {key: value for key, value in result["profile"].items() if key != "driver"}
+        idle = profile["idle"] / sum(profile.values())
+        wall = result["seconds"]
+        print(f"| {workers} | {wall:.0f} | {wall / first:.2f} | {idle:.0%} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--measure", type=int, nargs="*", default=[])
+    options = parser.parse_args()
+    print_simulated()
+    if options.measure:
+        print_measured(options.measure)
+
+
+if __name__ == "__main__":
+    main()
