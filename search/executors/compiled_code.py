@@ -40,9 +40,11 @@ class CompiledCode:
 
     def remove(self) -> None:
         """Deletes the folder, as far as the machine lets it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.folder.unlink()  # where something else has its name
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        elif self.folder.exists():  # something else has its name
+            with contextlib.suppress(OSError):
+                self.folder.unlink()
 
     def use(self, backend: str) -> None:
         """Has this process take compiled code from the folder, and add what is missing.
