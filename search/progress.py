@@ -18,7 +18,8 @@ from search.run import Run
 from search.state import FAILED, TrialState
 from search.summary import counted, described, shown
 
-REDRAW_SECONDS = 0.5
+REDRAW_SECONDS = 0.9
+"""The clock shows seconds; each drawing takes some milliseconds of the driver's time."""
 
 
 class Progress:
@@ -67,7 +68,7 @@ class Progress:
 
     def epoch(self, trial_id: str, epoch: int) -> None:
         self._running[trial_id] = epoch
-        self.tick(force=True)
+        self.tick()
 
     def ended(self, trial_id: str) -> None:
         self._running.pop(trial_id, None)
@@ -88,7 +89,7 @@ class Progress:
             )
 
     def tick(self, *, force: bool = False) -> None:
-        """Redraws the panel when something happened or half a second passed."""
+        """Redraws the panel when it is due, or when trials begin and end."""
         now = time.monotonic()
         if self._live is not None and (force or now - self._drawn > REDRAW_SECONDS):
             self._drawn = now

@@ -307,8 +307,10 @@ def test_pretrained_features_are_those_of_keras(name: str, tmp_path: Path) -> No
     got = features(model, raw)
     assert np.abs(expected[0] - expected[2]).max() > 0.1  # features that say something
     # On their own scale: of fifty layers with random weights, the last one magnifies what
-    # the order of a sum in the first one did to its last bits.
-    np.testing.assert_allclose(got, expected, atol=1e-4 * float(np.abs(expected).max()))
+    # the order of a sum in the first one did to its last bits. On a busy machine, where
+    # threads share the sums out differently, 1.04e-4 was seen; images scaled wrongly or a
+    # layer with another's weights change all of it.
+    np.testing.assert_allclose(got, expected, atol=3e-4 * float(np.abs(expected).max()))
     # The classifier is new: drawn from the seed, as without pretrained weights.
     scratch = build_network(configuration(name), image, seed=1)
     for ours, theirs in zip(
