@@ -75,6 +75,10 @@ class HyperbandOracle(kt.Oracle):
             return plan
         return None
 
+    def waiting(self) -> bool:
+        """Whether a trial waits for a worker."""
+        return self.next_plan(self._running_plans()) is not None
+
     # ---- kt.Oracle --------------------------------------------------------------------
 
     def create_trial(self, tuner_id: str) -> Trial:

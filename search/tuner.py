@@ -160,7 +160,8 @@ class SearchTuner(kt.Tuner):
     def _hand_out(self, watcher: Watcher) -> None:
         for worker in self._executor.idle():
             if not self._executor.has_room():
-                watcher.short_of_memory()
+                if self.oracle.waiting():
+                    watcher.short_of_memory()
                 return
             trial = self.oracle.create_trial(worker)
             if trial.status != "RUNNING":
