@@ -53,11 +53,13 @@ def profile(state: RunState) -> dict[str, float]:
     if not trials:
         return {}
     found = {name: sum(trial.profile.get(name, 0.0) for trial in trials) for name in PHASES}
-    found["other"] = max(0.0, sum(trial.seconds for trial in trials) - sum(found.values()))
+    # A trial's seconds count from the first line of its process, its `start` from before.
+    at_work = sum(trial.seconds for trial in trials) + found["start"]
+    found["other"] = max(0.0, at_work - sum(found.values()))
     if state.sessions:
         offered = sum(session["workers"] * session["seconds"] for session in state.sessions)
-        worked = sum(trial.seconds for trial in state.trials.values())
-        found["idle"] = max(0.0, offered - worked)
+        broken_off = sum(trial.seconds for trial in state.trials.values() if not trial.profile)
+        found["idle"] = max(0.0, offered - at_work - broken_off)
         found["driver"] = sum(session["driver_seconds"] for session in state.sessions)
     return {name: round(seconds, 3) for name, seconds in found.items()}
 

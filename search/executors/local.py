@@ -30,7 +30,16 @@ from search.executors.output import BoundedLog, Output
 from search.files import storage_errors
 from search.worker import Task, run_task
 
-PRELOAD = ["search.trial", "search.export_worker"]
+PRELOAD = ["search.executors.preload"]
+
+WORKER_ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    # One heap for all of a worker's threads: what one frees the others take. With a heap
+    # each, a worker that trains ResNet-20 with CBAM has a tenth more memory, for nothing: the
+    # framework's threads compute, they do not allocate side by side.
+    "MALLOC_ARENA_MAX": "1",
+}
+"""Variables of the workers' environment, where the user has not set them."""
 
 START_ATTEMPTS = 4
 
@@ -96,6 +105,8 @@ class LocalExecutor:
         self._context = multiprocessing.get_context("forkserver")
 
     def __enter__(self) -> LocalExecutor:
+        for name, value in WORKER_ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         self._context.set_forkserver_preload(PRELOAD)
         self._compiled.open()
         return self
@@ -240,7 +251,6 @@ def _quiet_start(log: Path) -> Iterator[None]:
     The framework greets whoever imports it with lines that would tear the progress
     display apart.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     with storage_errors("the log of the workers", log), log.open("ab") as file:
         saved = os.dup(2)
