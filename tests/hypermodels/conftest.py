@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -25,8 +21,7 @@ from tests.hypermodels.helpers import (
     randomise,
     variants,
 )
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.script import script
 
 SCRIPT = """
 import json, sys
@@ -85,15 +80,7 @@ def fresh_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     network.export(folder / "saved_model", verbose=False)
 
     (folder / "attention.json").write_text(json.dumps(ATTENTION))
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "99"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    script(SCRIPT, folder, PYTHONHASHSEED="99")
     here: dict[str, dict[str, str]] = {}
     for name, attention in ATTENTION.items():
         model = build_network(configuration(**attention), TINY, seed=11)

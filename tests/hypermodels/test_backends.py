@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +20,8 @@ import numpy as np
 import pytest
 
 from tests.hypermodels.helpers import LAYERED, SMALLEST
+from tests.script import script
 
-ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
 ILL_CONDITIONED = ("mobilenet", "inception_v3", "inception_resnet_v2")
 """Families whose weights after one step are not compared."""
@@ -85,16 +82,8 @@ print(backend)
 
 
 def run(backend: str, folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(folder), backend],
-        cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.split()[-1] == backend
+    printed = script(SCRIPT, folder, backend, timeout=1800, KERAS_BACKEND=backend)
+    assert printed.split()[-1] == backend
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,6 @@ import functools
 import itertools
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +38,8 @@ from tests.hypermodels.helpers import (
     numpy,
     producer,
 )
+from tests.script import script
 
-ROOT = Path(__file__).resolve().parents[2]
 IMAGE = ImageSpec((32, 32, 3), 4)
 COSTS = CostModel(IMAGE)
 ATTENTION: dict[str, dict[str, Any]] = {
@@ -445,15 +443,8 @@ print(json.dumps(found))
 )
 def test_the_numpy_backend_counts_the_same(names: list[str]) -> None:
     """The driver counts there, in a process that knows nothing of TensorFlow's."""
-    done = subprocess.run(
-        [sys.executable, "-c", ON_NUMPY, json.dumps(names), json.dumps(ATTENTION["cbam"])],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    printed = script(ON_NUMPY, json.dumps(names), json.dumps(ATTENTION["cbam"]))
+    found = json.loads(printed.splitlines()[-1])
     for name, (parameters, macs, layers) in zip(names, found, strict=True):
         cost = COSTS.cost(configuration(name, **ATTENTION["cbam"]))
         assert (parameters, macs) == (cost.parameters, cost.macs)

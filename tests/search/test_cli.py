@@ -14,6 +14,7 @@ import pytest
 
 from search import arguments, cli, errors
 from search.journal import encode
+from tests.script import script
 from tests.search.command import SMALL_SPACE, command, environment, run
 
 ROOT = Path(__file__).parents[2]
@@ -312,8 +313,7 @@ def test_help_is_instant_and_light() -> None:
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print(sorted({'keras', 'tensorflow', 'numpy', 'rich', 'yaml'} & set(sys.modules)))"
     )
-    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
-    assert result.stdout.splitlines()[-1] == "[]"
+    assert script(probe).splitlines()[-1] == "[]"
 
 
 def test_driver_never_loads_tensorflow(space: Path, tmp_path: Path) -> None:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,9 +12,9 @@ import pytest
 
 from search.errors import StorageError
 from search.executors.compiled_code import CompiledCode
+from tests.script import script
 from tests.search.command import run, start
 
-ROOT = Path(__file__).resolve().parents[2]
 SPACE = """\
 backbone: {family: resnet_v1, depth: 8}
 attention: {type: cbam}
@@ -61,16 +58,8 @@ print(json.dumps(result))
 
 
 def train(folder: Path | str, largest_file: int = 0) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-c", TRAINING, str(folder), str(largest_file)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    printed = script(TRAINING, folder, largest_file)
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return result
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from tests.script import script
 from tests.search.command import SMALL_SPACE, run
 
 PLAIN_TENSORFLOW = """
@@ -56,17 +54,9 @@ def test_saved_model_in_plain_tensorflow(finished: Path, tmp_path: Path) -> None
         model=str(finished / "best" / "saved_model"),
         scores=str(tmp_path / "scores.npy"),
     )
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
+    printed = script(code, cwd=tmp_path)
     metrics = json.loads((finished / "best" / "metrics.json").read_text())
-    accuracy = float(result.stdout.split()[-1])
+    accuracy = float(printed.split()[-1])
     assert accuracy == pytest.approx(metrics["test"]["accuracy"], abs=1e-9)
     assert accuracy > 0.17  # 500 images, chance 0.1: more than five standard errors
     scores = np.load(tmp_path / "scores.npy")
@@ -151,10 +141,7 @@ def test_code_in_a_model_of_a_stranger_is_not_run(finished: Path, tmp_path: Path
     run_directory, mark = tmp_path / "small", tmp_path / "mark"
     shutil.copytree(finished, run_directory)
     arguments = [str(run_directory / "best" / "model.keras"), str(mark)]
-    made = subprocess.run(
-        [sys.executable, "-c", LAMBDA, *arguments], capture_output=True, text=True, timeout=300
-    )
-    assert made.stdout.strip() == "ran", made.stderr
+    assert script(LAMBDA, *arguments).strip() == "ran"
     said = run("verify", run_directory, check=10).stderr
     assert "cannot be used" in said and "Lambda" in said and "Traceback" not in said
     assert not mark.exists()

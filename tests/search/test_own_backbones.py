@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -15,6 +12,7 @@ import pytest
 
 import hypermodels.attention  # noqa: F401  # its layers are in the exported files
 from search import data
+from tests.script import script
 from tests.search.command import (
     epochs_in,
     kill_all,
@@ -53,17 +51,9 @@ def block(name: str) -> str:
 def check_in_plain_tensorflow(folder: Path) -> None:
     """The exported model gives the accuracy that was said, without any of our code."""
     sample = Path(data.__file__).parents[1] / "assets" / "cifar10-sample.npz"
-    result = subprocess.run(
-        [sys.executable, "-c", PLAIN_TENSORFLOW, str(sample)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
+    printed = script(PLAIN_TENSORFLOW, sample, cwd=folder)
     metrics = json.loads((folder / "runs" / "my" / "best" / "metrics.json").read_text())
-    assert float(result.stdout.split()[-1]) == pytest.approx(metrics["test"]["accuracy"])
+    assert float(printed.split()[-1]) == pytest.approx(metrics["test"]["accuracy"])
 
 
 def refused(folder: Path, code: int, *arguments: object) -> str:

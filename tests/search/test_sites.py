@@ -6,8 +6,6 @@ import csv
 import dataclasses
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,9 @@ from hypermodels.network import ImageSpec, build_network
 from search import cli
 from search.sites import site_table
 from search.space_loading import parse_space
-from tests.search.command import environment, run
+from tests.script import script
+from tests.search.command import run
 
-ROOT = Path(__file__).parents[2]
 IMAGE = ImageSpec((32, 32, 3), 10)
 RESNET = """\
 backbone: {family: resnet_v1, depth: 14}
@@ -174,16 +172,9 @@ def test_it_writes_nothing_and_loads_no_tensorflow(tmp_path: Path) -> None:
         "code = main(['sites', '--space', 'my.yaml'])\n"
         "print(code, 'tensorflow' in sys.modules, 'jax' in sys.modules)"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", probe],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=environment(PYTHONPATH=str(ROOT)),
-        timeout=300,
-    )
-    assert result.stdout.splitlines()[-1] == "0 False False", result.stdout + result.stderr
-    assert "block1a_project_conv (input)" in result.stdout
+    printed = script(probe, cwd=tmp_path, COLUMNS="200")
+    assert printed.splitlines()[-1] == "0 False False", printed
+    assert "block1a_project_conv (input)" in printed
     assert sorted(tmp_path.iterdir()) == before
 
 

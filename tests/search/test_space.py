@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ from search.errors import SpaceError
 from search.space import Space, depends_on_tuning, tuned_values
 from search.space_loading import load_space, parse_space, shipped_spaces
 from search.yaml_tree import MAX_BYTES, MAX_DEPTH, read_yaml
+from tests.script import script
 from tests.search.strategies import damaged, junk, spaces
 
 ROOT = Path(__file__).parents[2]
@@ -321,10 +320,9 @@ except SpaceError as error:
 
 
 def test_a_device_without_end_is_not_read() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ENDLESS], cwd=ROOT, capture_output=True, text=True, timeout=60
+    assert script(ENDLESS, timeout=60).startswith(
+        "/dev/zero is not a space: it has more than 100,000 bytes."
     )
-    assert done.stdout.startswith("/dev/zero is not a space: it has more than 100,000 bytes.")
     assert unloadable("/dev/null").startswith("/dev/null is empty.")
 
 
@@ -636,7 +634,7 @@ def test_any_bytes_are_a_space_or_an_error(raw: bytes) -> None:
 
 
 def test_reading_a_space_does_not_load_tensorflow() -> None:
-    code = (
+    script(
         "import sys\n"
         "from search.keras_in_driver import import_keras_without_tensorflow\n"
         "import_keras_without_tensorflow()\n"
@@ -644,5 +642,3 @@ def test_reading_a_space_does_not_load_tensorflow() -> None:
         "load_space('resnet')\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
