@@ -145,7 +145,7 @@ class CostModel:
     def _backbone(self, settings: Mapping[str, Value]) -> _Backbone:
         key = digest(dict(settings))
         if key not in self._backbones:
-            built = build_backbone(settings, self._image)
+            built = build_backbone(settings, self._image, blank=True)
             taps = {tap for site in built.sites for tap in site.ports.values()}
             self._backbones[key] = _Backbone(
                 cost_of(built.model),

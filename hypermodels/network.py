@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import keras
 
 from hypermodels.attention import AttentionLayer, Mechanism, mechanism
 from hypermodels.backbones import Site, Tap, family
+from hypermodels.backbones.weights import never_drawn
 from hypermodels.configuration import Configuration
 from hypermodels.image import ImageSpec, Resize
 from hypermodels.knobs import Value
@@ -37,18 +39,24 @@ class Backbone:
     sites: tuple[Site, ...]
 
 
-def build_backbone(settings: Mapping[str, Value], image: ImageSpec) -> Backbone:
+def build_backbone(
+    settings: Mapping[str, Value], image: ImageSpec, *, blank: bool = False
+) -> Backbone:
     """Builds a backbone and finds its sites.
 
     Args:
         settings: The resolved section `backbone`.
         image: The `ImageSpec`.
+        blank: Boolean, whether weights may be left without values, for who looks at layers
+            and shapes alone. Those of a family that brings some along never are.
 
     Raises:
         BackboneError: If the network does not fit the images.
     """
-    model = backbone_model(settings, image)
-    return Backbone(model, family(str(settings["family"])).sites(settings, model))
+    chosen = family(str(settings["family"]))
+    with never_drawn() if blank and chosen.load is None else contextlib.nullcontext():
+        model = backbone_model(settings, image)
+    return Backbone(model, chosen.sites(settings, model))
 
 
 def backbone_model(settings: Mapping[str, Value], image: ImageSpec) -> keras.Model:
@@ -115,7 +123,7 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
         A functional `keras.Model` from `uint8` images `(batch, height, width, channels)`
         to `float32` scores `(batch, classes)`.
     """
-    backbone = build_backbone(configuration.backbone, image)
+    backbone = build_backbone(configuration.backbone, image, blank=True)
     layers: dict[Tap, AttentionLayer | None] = dict.fromkeys(
         taken_out(configuration, backbone.sites)
     )

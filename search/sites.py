@@ -44,7 +44,7 @@ def site_table(space: Space, image: ImageSpec) -> list[Row]:
     reason = CostModel(image).infeasible(_without_attention(configuration))
     if reason is not None:
         raise SpaceError(f"{space.source}: {reason}.")
-    backbone = build_backbone(configuration.backbone, image)
+    backbone = build_backbone(configuration.backbone, image, blank=True)
     offered = _offered(space, configuration, backbone.sites)
     rows = []
     for site in backbone.sites:

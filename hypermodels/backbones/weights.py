@@ -1,4 +1,4 @@
-"""Copying weights from layer to layer, the statistics of `Normalization` included.
+"""Weights of layers: copied from one to another, or never drawn.
 
 `keras.layers.Normalization` computes with constants that it makes of its weights when they
 are adapted or loaded from a file; `set_weights` alone leaves the old ones in use.
@@ -6,7 +6,32 @@ are adapted or loaded from a file; `set_weights` alone leaves the old ones in us
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import keras
+
+
+@contextlib.contextmanager
+def never_drawn() -> Iterator[None]:
+    """The weights of models that are built in the block have shapes and no values.
+
+    Drawing them is most of what building a network costs, and the network that is then
+    made of one (`placement.attach`) has weights of its own.
+    """
+    from keras.src.backend.common import global_state
+
+    # Keras puts such weights down for later. It would draw them all in the next scope of
+    # this kind that does give values, so what is put down here is taken back.
+    waiting = list(global_state.get_global_attribute(_WAITING, []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(_WAITING, waiting)
+
+
+_WAITING = "uninitialized_variables"
 
 
 def has_statistics(layer: keras.layers.Layer) -> bool:

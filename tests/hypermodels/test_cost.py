@@ -62,7 +62,9 @@ def test_a_backbone_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     calls: list[Any] = []
     real = cost.build_backbone
-    monkeypatch.setattr(cost, "build_backbone", lambda *args: calls.append(args) or real(*args))
+    monkeypatch.setattr(
+        cost, "build_backbone", lambda *args, **more: calls.append(args) or real(*args, **more)
+    )
     model = CostModel(TINY)
     for attention in ({}, {"type": "se"}, {"type": "cbam"}, {"type": "cbam", "stages": "last"}):
         model.cost(configuration(**attention))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import pytest
 
+from hypermodels import network
 from hypermodels.attention import AttentionLayer
 from hypermodels.backbones import BackboneError, families, family
 from hypermodels.backbones.family import RESIZE
@@ -143,6 +145,32 @@ def test_every_site_is_hit_once(name: str, placement: str) -> None:
         assert len(layer._inbound_nodes) == 1
         assert tuple(layer.input.shape[1:]) == tap_shape(plain.model, place.tap)
     assert COSTS.cost(chosen) == cost_of(model)
+
+
+@each_family
+def test_a_blank_backbone_makes_the_same_network(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights of the backbone are never drawn, those of the network are the same."""
+    chosen = configuration(name, **ATTENTION["cbam"])
+    made = build_network(chosen, IMAGE, seed=3)
+    monkeypatch.setattr(network, "never_drawn", contextlib.nullcontext)
+    expected = build_network(chosen, IMAGE, seed=3)
+    assert [layer.name for layer in made.layers] == [layer.name for layer in expected.layers]
+    assert fingerprint(made.get_weights()) == fingerprint(expected.get_weights())
+
+
+def test_weights_that_were_never_drawn_are_not_drawn_later() -> None:
+    settings = configuration("resnet_v1").backbone
+    with keras.StatelessScope():  # such as draws what it made when it ends
+        kept = keras.layers.Dense(2)
+        kept.build((None, 3))
+        blank = build_backbone(settings, IMAGE, blank=True).model
+    assert all(weight._value is None for weight in blank.weights)
+    assert np.isfinite(numpy(kept.kernel)).all()
+    whole = build_backbone(settings, IMAGE).model
+    assert [weight.shape for weight in whole.weights] == [w.shape for w in blank.weights]
+    assert all(weight._value is not None for weight in whole.weights)
 
 
 @each_family
