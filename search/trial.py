@@ -11,6 +11,7 @@ import numpy as np
 
 from hypermodels.batches import BatchSource
 from hypermodels.configuration import Configuration
+from hypermodels.epoch import EpochSteps
 from hypermodels.network import ImageSpec
 from hypermodels.recipe import Budget
 from hypermodels.training import training_model
@@ -117,17 +118,17 @@ def _batches(
 def _train_epoch(
     model: keras.Model, batches: BatchSource, epoch: int, watch: Stopwatch
 ) -> dict[str, float]:
-    """One pass over the training images; `fit` would wait on tf.data's autotuner."""
-    model.reset_metrics()
-    logs: dict[str, Any] = {}
+    """One pass over the training images."""
+    steps = EpochSteps(model)
     source = batches.epoch(epoch)
     while True:
         with watch.phase("data"):
             batch = next(source, None)
         if batch is None:
-            return {name: float(value) for name, value in logs.items()}
+            with watch.phase("train"):  # what a GPU has not done yet
+                return steps.metrics()
         with watch.phase("train" if "trace" in watch.seconds else "trace"):
-            logs = model.train_on_batch(*batch, return_dict=True)
+            steps.step(*batch)
 
 
 def validate(model: keras.Model, split: Split) -> dict[str, float]:

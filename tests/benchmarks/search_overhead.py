@@ -1,12 +1,12 @@
 """What a search costs beside its training: time, processor and memory; prints a table.
 
-    python -m tests.benchmarks.search_overhead [--depth 8] [--batch 64] [--plain]
+    python -m tests.benchmarks.search_overhead [--runs 1] [--depth 8] [--plain]
 
 One search by the command line in a process of its own, on a terminal, whose panel is a part
 of the driver's work (`--plain` has it print lines instead): Hyperband over a ResNet with
 none, SE and CBAM, full budget 9, factor 3, epochs of 2,000 images, as many workers as there
-are cores. Times come from the journal, the rest from /proc, see `processes.py`. One to two
-minutes at depth 8, about four at depth 20.
+are cores. Times come from the journal, the rest from /proc, see `processes.py`. Several runs
+stand side by side in the table. One minute a run at depth 8, about four at depth 20.
 """
 
 from __future__ import annotations
@@ -153,11 +153,28 @@ def part(seconds: float, whole: float) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--depth", type=int, default=8)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--plain", action="store_true", help="lines instead of the live panel")
     options = parser.parse_args()
     machine = described()
+    runs = [searched(options) for _ in range(options.runs)]
+    shown = "lines" if options.plain else "live panel"
+    print(
+        f"Hyperband over ResNet-{options.depth}, {IMAGES} images an epoch, batch {options.batch}, "
+        f"R={MAX_EPOCHS}, factor 3, {shown}, {options.runs} run{'s' if len(runs) > 1 else ''}."
+    )
+    heads = ["measured"] if len(runs) == 1 else [f"run {n + 1}" for n in range(len(runs))]
+    print(f"{machine}.\n\n| | {' | '.join(heads)} | target |\n|---|{'---:|' * len(heads)}---:|")
+    for rows in zip(*(rows for rows, _ in runs), strict=True):
+        name, _, target = rows[0]
+        print(f"| {name} | {' | '.join(found for _, found, _ in rows)} | {target} |")
+    print("\n" + "\n".join(said for _, said in runs))
+
+
+def searched(options: argparse.Namespace) -> tuple[list[Row], str]:
+    """One search: its rows, and how it was watched."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         images = sample(folder, IMAGES + VALIDATION)
@@ -170,17 +187,9 @@ def main() -> None:
         state = read_run(folder / "run")
     rows = [*training_rows(state), *start_rows(state)]
     rows += [*driver_rows(state, watch, seconds, used), *worker_rows(state, watch)]
-    shown = "lines" if options.plain else "live panel"
-    print(
-        f"Hyperband over ResNet-{options.depth}, {IMAGES} images an epoch, batch {options.batch}, "
-        f"R={MAX_EPOCHS}, factor 3, {len(state.trials)} trials, {shown}."
-    )
-    print(f"{machine}.\n\n| | measured | target |\n|---|---:|---:|")
-    for row in rows:
-        print(f"| {' | '.join(row)} |")
     unseen = max(worker.whole - worker.resident for worker in watch.workers.values())
-    print(
-        f"\nLoad at the end: {load:.1f}; the search alone makes for one a worker. Sampled every "
+    return rows, (
+        f"Load at the end: {load:.1f}; the search alone makes for one a worker. Sampled every "
         f"{INTERVAL} s, for {sampling:.1f} s of processor time in all; a worker's resident memory "
         f"was at most {unseen:.1f} MB above its highest sample."
     )

@@ -1,14 +1,14 @@
 """How many workers a search can use: simulated for many, measured for as many as are given.
 
-    python -m tests.benchmarks.workers [--measure 1 2 4]
+    python -m tests.benchmarks.workers [--measure 1 2 4] [--runs 1]
 
 The simulation makes the real decisions of Hyperband with random scores, and hands trials
 out as the search does; an epoch takes 1 to 1.5 units of time, by the configuration, and
-starting a trial one. Next to it
-stands another order, the trial with the longest way to the full budget first, which
-scheduling theory would suggest: it does not shorten the search by more than chance, and the
-first fully trained model comes later. `--measure` runs one real search (that of
-`whole_search`, as many epochs) with each number of workers; a minute or two each.
+starting a trial one. Next to it stands another order, the trial with the longest way to the
+full budget first, which scheduling theory would suggest: it does not shorten the search by
+more than chance, and the first fully trained model comes later. `--measure` runs a real
+search (that of `whole_search`, as many epochs) with each number of workers, in turn as often
+as `--runs` says; a minute or two each.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import random
+import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from search.keras_in_driver import import_keras_without_tensorflow
 import_keras_without_tensorflow()
 
 from search.hyperband import Hyperband, Outcome, TrialPlan  # noqa: E402
-from tests.benchmarks.machine import described  # noqa: E402
+from tests.benchmarks.machine import described, ratio  # noqa: E402
 from tests.benchmarks.whole_search import ours, sample  # noqa: E402
 from tests.search.test_hyperband import Endless, scores  # noqa: E402
 
@@ -100,29 +101,38 @@ def print_simulated() -> None:
             print(f"| {max_epochs} | {workers} | {' | '.join(cells)} |")
 
 
-def print_measured(counts: Sequence[int]) -> None:
-    print(f"\nMeasured. {described()}\n")
+def print_measured(counts: Sequence[int], runs: int) -> None:
+    print(f"\nMeasured, {runs} in turn, median and range. {described()}\n")
     print("| workers | wall, s | share of the first | idle, share of the workers' time |")
     print("|---:|---:|---:|---:|")
-    first = 0.0
+    walls: dict[int, list[float]] = {workers: [] for workers in counts}
+    idle: dict[int, list[float]] = {workers: [] for workers in counts}
+    for _ in range(runs):
+        for workers in counts:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                result = ours(folder, sample(folder, 2000), 9, workers)
+            profile = {key: value for key, value in result["profile"].items() if key != "driver"}
+            walls[workers].append(result["seconds"])
+            idle[workers].append(profile["idle"] / sum(profile.values()))
     for workers in counts:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            result = ours(folder, sample(folder, 2000), 9, workers)
-        first = first or result["seconds"]
-        profile = {key: value for key, value in result["profile"].items() if key != "driver"}
-        idle = profile["idle"] / sum(profile.values())
-        wall = result["seconds"]
-        print(f"| {workers} | {wall:.0f} | {wall / first:.2f} | {idle:.0%} |")
+        wall, unused = statistics.median(walls[workers]), statistics.median(idle[workers])
+        spread = f"{min(walls[workers]):.0f} to {max(walls[workers]):.0f}"
+        share, least, most = ratio(walls[workers], walls[counts[0]])
+        print(
+            f"| {workers} | {wall:.0f} ({spread}) | {share:.2f} ({least:.2f} to {most:.2f}) "
+            f"| {unused:.0%} |"
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--measure", type=int, nargs="*", default=[])
+    parser.add_argument("--runs", type=int, default=1)
     options = parser.parse_args()
     print_simulated()
     if options.measure:
-        print_measured(options.measure)
+        print_measured(options.measure, options.runs)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from hypermodels.configuration import Configuration
+from hypermodels.epoch import EpochSteps
 from hypermodels.network import ImageSpec, build_network
 from hypermodels.recipe import Budget, compile_model
 from tests.hypermodels.helpers import SMALLEST, images
@@ -75,6 +76,11 @@ for number, case in enumerate(json.loads((folder / "cases.json").read_text()).va
         results[f"{number} loss"] = np.float64(logs["loss"])
         after = [np.ravel(np.asarray(keras.ops.convert_to_numpy(w))) for w in model.weights]
         results[f"{number} after"] = np.concatenate(after)
+        if number == 0:
+            steps = EpochSteps(model)
+            for _ in range(3):
+                steps.step(raw, labels)
+            results["0 epoch"] = np.float64([steps.metrics()[key] for key in ("loss", "accuracy")])
     keras.utils.clear_session()
 np.savez(folder / f"{name}.npz", **results)
 print(backend)
