@@ -11,6 +11,9 @@ from collections.abc import Iterator
 
 import keras
 
+_WAITING = "uninitialized_variables"
+"""Keras's own list of weights that are to be drawn later."""
+
 
 @contextlib.contextmanager
 def never_drawn() -> Iterator[None]:
@@ -29,9 +32,6 @@ def never_drawn() -> Iterator[None]:
             yield
     finally:
         global_state.set_global_attribute(_WAITING, waiting)
-
-
-_WAITING = "uninitialized_variables"
 
 
 def has_statistics(layer: keras.layers.Layer) -> bool:
