@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from search.keras_in_driver import import_keras_without_tensorflow
 
-import_keras_without_tensorflow()  # before anything here imports hypermodels
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Comes before anything here imports `hypermodels`."""
+    import_keras_without_tensorflow()

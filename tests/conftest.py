@@ -1,0 +1,17 @@
+"""A process has one Keras backend: the driver's where only the `search` suite runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SEARCH = Path(__file__).parent / "search"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Loads Keras on its own backend, before the `search` suite would on the driver's."""
+    asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    if not all(path.is_relative_to(SEARCH) for path in asked):
+        import keras  # noqa: F401
