@@ -37,7 +37,9 @@ class EpochSteps:
 
     def metrics(self) -> dict[str, float]:
         """The means over all images of the steps so far, as they were when they were seen."""
+        if not self._kept:
+            return {}
         return {
             name: float(np.mean([float(each[name]) for each in self._kept]))
-            for name in (self._kept[0] if self._kept else ())
+            for name in self._kept[0]
         }

@@ -15,6 +15,8 @@ import types
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+from search.scikit_learn import without_scikit_learn
+
 
 def import_keras_without_tensorflow() -> None:
     """Imports `keras` and `keras_tuner` on the NumPy backend, unless `keras` is loaded.
@@ -36,23 +38,6 @@ def import_keras_without_tensorflow() -> None:
             del os.environ["KERAS_BACKEND"]
         else:
             os.environ["KERAS_BACKEND"] = before
-
-
-@contextlib.contextmanager
-def without_scikit_learn() -> Iterator[None]:
-    """Has Keras, where it is imported in the block, do without scikit-learn.
-
-    Wherever that is installed Keras imports it, for classes that wrap models; nothing here
-    uses them, and it is a third of a second and 600 modules.
-    """
-    if "sklearn" in sys.modules:
-        yield
-        return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["sklearn"]
 
 
 def _forgo_tensorflow() -> None:

@@ -54,29 +54,30 @@ def profile(state: RunState) -> dict[str, float]:
         return {}
     found = {name: sum(trial.profile.get(name, 0.0) for trial in trials) for name in PHASES}
     # A trial's seconds count from the first line of its process, its `start` from before.
-    at_work = sum(trial.seconds for trial in trials) + found["start"]
+    at_work = found["start"] + sum(trial.seconds for trial in trials)
     found["other"] = max(0.0, at_work - sum(found.values()))
     if state.sessions:
         offered = sum(session["workers"] * session["seconds"] for session in state.sessions)
-        broken_off = sum(trial.seconds for trial in state.trials.values() if not trial.profile)
-        found["idle"] = max(0.0, offered - at_work - broken_off)
+        worked = found["start"] + sum(trial.seconds for trial in state.trials.values())
+        found["idle"] = max(0.0, offered - worked)
         found["driver"] = sum(session["driver_seconds"] for session in state.sessions)
     return {name: round(seconds, 3) for name, seconds in found.items()}
 
 
-def _worker_seconds(found: Mapping[str, float]) -> float:
+def worker_seconds(found: Mapping[str, float]) -> float:
+    """All that the workers of a profile had, in seconds."""
     return sum(seconds for name, seconds in found.items() if name != "driver")
 
 
 def in_training(found: Mapping[str, float]) -> float:
     """The share of all worker-seconds that were spent in training steps."""
-    total = _worker_seconds(found)
+    total = worker_seconds(found)
     return (found["trace"] + found["train"]) / total if total else 0.0
 
 
 def in_words(found: Mapping[str, float]) -> str:
     """One line: the shares of the worker-seconds, and the driver's part."""
-    total = _worker_seconds(found)
+    total = worker_seconds(found)
     if not total:
         return ""
     shares = ", ".join(

@@ -1,6 +1,6 @@
 """What the fork server imports, once for all the workers that are forked from it."""
 
-from search.keras_in_driver import without_scikit_learn
+from search.scikit_learn import without_scikit_learn
 
 with without_scikit_learn():
     import search.export_worker

@@ -24,7 +24,7 @@ from search.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
-from search.profile import profile  # noqa: E402
+from search.profile import profile, worker_seconds  # noqa: E402
 from search.run import read_run  # noqa: E402
 from search.run_directory import journal_path  # noqa: E402
 from search.state import RunState, TrialState  # noqa: E402
@@ -42,8 +42,8 @@ Row = tuple[str, str, str]
 
 def training_rows(state: RunState) -> list[Row]:
     found = profile(state)
-    offered = sum(session["workers"] * session["seconds"] for session in state.sessions)
-    first, rest = found["trace"] / offered, found["train"] / offered
+    seconds = worker_seconds(found)
+    first, rest = found["trace"] / seconds, found["train"] / seconds
     target = "at least 0.90"
     return [
         (

@@ -27,6 +27,7 @@ from search.keras_in_driver import import_keras_without_tensorflow
 import_keras_without_tensorflow()
 
 from search.hyperband import Hyperband, Outcome, TrialPlan  # noqa: E402
+from search.profile import worker_seconds  # noqa: E402
 from tests.benchmarks.machine import described, ratio  # noqa: E402
 from tests.benchmarks.whole_search import ours, sample  # noqa: E402
 from tests.search.test_hyperband import Endless, scores  # noqa: E402
@@ -112,9 +113,8 @@ def print_measured(counts: Sequence[int], runs: int) -> None:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 result = ours(folder, sample(folder, 2000), 9, workers)
-            profile = {key: value for key, value in result["profile"].items() if key != "driver"}
             walls[workers].append(result["seconds"])
-            idle[workers].append(profile["idle"] / sum(profile.values()))
+            idle[workers].append(result["profile"]["idle"] / worker_seconds(result["profile"]))
     for workers in counts:
         wall, unused = statistics.median(walls[workers]), statistics.median(idle[workers])
         spread = f"{min(walls[workers]):.0f} to {max(walls[workers]):.0f}"
