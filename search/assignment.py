@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from hypermodels.knobs import Value
 from search.errors import CbamSearchError, StorageError
+
+if TYPE_CHECKING:
+    from hypermodels.image import ImageSpec
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,28 @@ class ExportRequest:
         assignment: The trial's `Assignment`, as it was trained.
         score: The objective that the journal has for it.
         target: Folder to write to; it exists and is empty.
+        backend: The Keras backend of the search.
+        rehearsal: Whether it is tried with the untrained network, before the search.
     """
 
     assignment: Assignment
     score: float
     target: Path
+    backend: str = "tensorflow"
+    rehearsal: bool = False
+
+
+@dataclass(frozen=True)
+class DescribeRequest:
+    """Which network, built by a person's own code, to look at.
+
+    Args:
+        settings: The resolved section `backbone`.
+        image: The `ImageSpec`.
+    """
+
+    settings: Mapping[str, Value]
+    image: ImageSpec
 
 
 @dataclass(frozen=True)

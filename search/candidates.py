@@ -206,15 +206,18 @@ class SampledCandidates:
         return f"{self._space.source}: {what}: {reasons}."
 
 
-def check_feasible(space: Space, image: ImageSpec) -> None:
+def check_feasible(space: Space, costs: CostModel) -> None:
     """Makes sure that a search has something to train, before anything is written.
+
+    Args:
+        space: The `Space`.
+        costs: The `CostModel` of its images.
 
     Raises:
         SpaceError: If no configuration of the space can be built on such images within
             its constraints, or a value on offer fits no configuration; the message gives
             the reasons.
     """
-    costs = CostModel(image)
     candidates = SampledCandidates(space, costs, [int(space.search["max_epochs"])])
     candidates.first(iteration=0, bracket=0, places=1)
     for name in sorted(path for path in space.tuned() if for_all_stages(path) in SHAPED):
@@ -238,8 +241,8 @@ def check_pretrained(space: Space, image: ImageSpec) -> None:
     section = tuned_sections()["backbone"]
     for settings in combinations(section, space.settings["backbone"]):
         chosen = family(str(settings[section.selector.name]))
-        if chosen.load is None or not chosen.pretrained(settings):
-            continue
+        if chosen.load is None or chosen.foreign or not chosen.pretrained(settings):
+            continue  # a foreign network is tried with its weights, in a worker
         try:
             model = backbone_model(settings, image)
         except BackboneError:

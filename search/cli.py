@@ -92,7 +92,7 @@ def _search(options: argparse.Namespace) -> int:
     console = _console(options)
     with (
         Signals().caught() as signals,
-        open_run(space, path, overwrite=options.overwrite, mend_data=True) as run,
+        open_run(space, path, signals, overwrite=options.overwrite, mend_data=True) as run,
     ):
         try:
             exported = _run_search(run, options, console, signals)
@@ -112,6 +112,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
     from search.executors.local import default_workers
     from search.export import export_best
     from search.progress import Progress
+    from search.rehearsal import rehearse
     from search.summary import write_summary
     from search.tuner import SearchTuner
 
@@ -120,6 +121,8 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
     with _executor(run, workers) as executor:
         tuner = SearchTuner(run, executor, signals, options.keep)
         try:
+            for note in rehearse(run, tuner, executor, signals):
+                console.print(f"Note: {note}", highlight=False, markup=False, soft_wrap=True)
             with Progress(run, tuner.hyperband, workers, console) as progress:
                 tuner.search(progress)
             return export_best(run, executor, signals)
@@ -170,7 +173,10 @@ def _export(options: argparse.Namespace) -> int:
 
     space = space_of(read_run(options.run), options.run)
     console = _console(options)
-    with Signals().caught() as signals, open_run(space, options.run, mend_data=True) as run:
+    with (
+        Signals().caught() as signals,
+        open_run(space, options.run, signals, mend_data=True) as run,
+    ):
         try:
             with _executor(run, 1) as executor:
                 exported = export_best(run, executor, signals)
@@ -188,16 +194,20 @@ def _sites(options: argparse.Namespace) -> int:
     from search.keras_in_driver import import_keras_without_tensorflow
 
     import_keras_without_tensorflow()
+    from hypermodels.cost import CostModel
     from hypermodels.image import ImageSpec
+    from search.descriptions import Descriptions, describe_foreign
     from search.report import print_sites
     from search.run import image_of_data
+    from search.signals import Signals
     from search.sites import site_table
     from search.space_loading import load_space
     from search.summary import to_csv
 
     space = load_space(options.space).override("data", name=options.data)
     image = ImageSpec(options.image, classes=10) if options.image else image_of_data(space)
-    table = site_table(space, image)
+    described = describe_foreign(space, image, {}, Signals())
+    table = site_table(space, CostModel(image, Descriptions(described)))
     if options.format == "csv":
         print(to_csv(table), end="")
     elif options.format == "json":
@@ -240,7 +250,7 @@ def _verify(options: argparse.Namespace) -> int:
     space = space_of(read_run(options.run), options.run)
     signals = Signals()
     with (
-        open_run(space, options.run) as run,
+        open_run(space, options.run, signals) as run,
         _executor(run, 1) as executor,
     ):
         tuner = SearchTuner(run, executor, signals)

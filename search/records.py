@@ -123,6 +123,12 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
     },
     "test_read": {},
     "export": {"trial": _TRIAL, "metrics": _EXPORTED},
+    "backbone": {
+        "settings": _mapping_of(_scalar),
+        "description": _or_none(_mapping),
+        "refused": _or_none(_string),
+        "notices": _list_of(_string),
+    },
     "session": {"workers": _integer(1, 10**6), "seconds": _number, "driver_seconds": _number},
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {

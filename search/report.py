@@ -11,6 +11,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from search.export import Exported
+from search.export_formats import KERAS_FILE, SAVED_MODEL, notes
 from search.state import RunState
 from search.summary import counted, described, findings, shown
 
@@ -79,7 +80,7 @@ def print_export(console: Console, exported: Exported) -> None:
     metrics = exported.metrics
     test = metrics["test"]
     console.print(
-        f"\nExported trial {exported.trial_id} to {exported.folder}: saved_model, model.keras, "
+        f"\nExported trial {exported.trial_id} to {exported.folder}: {_saved(metrics)}, "
         f"hyperparameters.yaml, metrics.json.\n"
         f"Test accuracy {shown(test['accuracy'])} ({test['correct']} of "
         f"{metrics['test_images']} images, which the search never read; chance is "
@@ -88,6 +89,16 @@ def print_export(console: Console, exported: Exported) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for note in notes(metrics):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
+
+
+def _saved(metrics: Mapping[str, Any]) -> str:
+    """The formats that were saved, and what there is to know of them."""
+    formats = [
+        name for name in (SAVED_MODEL, KERAS_FILE) if name not in metrics.get("missing", {})
+    ]
+    return ", ".join(formats)
 
 
 def print_table(console: Console, state: RunState, limit: int | None = None) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hypermodels.cost import CostModel
 from hypermodels.network import ImageSpec
 from search.candidates import check_feasible, check_pretrained
 from search.data import (
@@ -23,6 +24,7 @@ from search.data import (
     prepare,
 )
 from search.data.manifest import MANIFEST
+from search.descriptions import Descriptions, describe_foreign
 from search.errors import RunDirectoryError
 from search.files import (
     FileLock,
@@ -42,6 +44,7 @@ from search.run_directory import (
     journal_path,
     lock_path,
 )
+from search.signals import Signals
 from search.space import Space
 from search.space_loading import parse_space
 from search.state import RunState
@@ -74,7 +77,12 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(
-    space: Space, path: Path, *, overwrite: bool = False, mend_data: bool = False
+    space: Space,
+    path: Path,
+    signals: Signals,
+    *,
+    overwrite: bool = False,
+    mend_data: bool = False,
 ) -> Iterator[Run]:
     """Opens a run directory for driving: a new one, or one of the same search.
 
@@ -83,6 +91,7 @@ def open_run(
     Args:
         space: The `Space`.
         path: The run directory.
+        signals: Looked at while a worker tries a person's own network.
         overwrite: Boolean, whether to delete a run that is there. Where that was broken
             off, it is done whatever is said now: most of the run may be gone.
         mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
@@ -99,7 +108,11 @@ def open_run(
     with storage_errors("the run directory", path):  # it may be forbidden to look
         there = _is_run(path, overwrite)
         missing = mend_data and not (data_folder(path) / MANIFEST).exists()
-    dataset = _checked_data(space) if not there or overwrite or missing else None
+        untrained = there and not overwrite and _is_another_untrained(space, path)
+    dataset: Dataset | None = None
+    described: dict[str, Record] = {}
+    if not there or overwrite or missing or untrained:
+        dataset, described = _checked_data(space, signals)
     with storage_errors("the run directory", path):
         make_folder(path)
         lock = FileLock(lock_path(path))
@@ -109,7 +122,9 @@ def open_run(
         remove_leftovers(path)
         # Again: another process may have driven it until just now.
         there = _is_run(path, overwrite)
-        if (there and overwrite) or _is_half_cleared(path):
+        if untrained:  # unless somebody has trained in it since
+            untrained = there and _is_another_untrained(space, path)
+        if (there and (overwrite or untrained)) or _is_half_cleared(path):
             _clear(path)
         elif there:
             extension = guard(space, path)
@@ -126,6 +141,8 @@ def open_run(
             run = Run(path, space, info, journal, state, resumed=bool(journal.records))
             if not journal.records:
                 run.record(_header(space, info))
+                for record in described.values():
+                    run.record(record)
             elif state.header["data"] != info.fingerprint:
                 raise RunDirectoryError(
                     f"the data in {data_folder(path)} is not the data this run started with. "
@@ -142,15 +159,20 @@ def open_run(
         lock.release()
 
 
-def _checked_data(space: Space) -> Dataset:
-    """Loads the data and makes sure that the search can start on it."""
+def _checked_data(space: Space, signals: Signals) -> tuple[Dataset, dict[str, Record]]:
+    """Loads the data and makes sure that the search can start on it.
+
+    Returns:
+        The data set, and the records of the backbones that were tried.
+    """
     dataset = _dataset(space)
     fingerprint_of(dataset, split_settings(space))  # raises if the splits cannot be cut
     backbone_files(space)  # raises if one cannot be read
     image = _image_of(dataset)
-    check_feasible(space, image)
+    described = describe_foreign(space, image, {}, signals)
+    check_feasible(space, CostModel(image, Descriptions(described)))
     check_pretrained(space, image)
-    return dataset
+    return dataset, described
 
 
 def image_of_data(space: Space) -> ImageSpec:
@@ -248,6 +270,20 @@ def _is_run(path: Path, overwrite: bool) -> bool:
             f"{path} holds {what} ({', '.join(foreign[:3])}) and no run of cbam-search. "
             "Choose another --directory or --name."
         )
+    return False
+
+
+def _is_another_untrained(space: Space, path: Path) -> bool:
+    """Whether a run of another space is there of which no trial was ever started.
+
+    Somebody corrected a space, or a network, that was refused: there is nothing to keep.
+    """
+    if RunState.replay(read_journal(journal_path(path))[0]).trials:
+        return False
+    try:
+        guard(space, path)
+    except RunDirectoryError:
+        return True
     return False
 
 

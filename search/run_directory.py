@@ -8,6 +8,7 @@ trial_0003/output.log   what the trial's workers printed, at most a megabyte of 
 oracle.json, tuner0.json, trial_0003/trial.json   views for stock KerasTuner
 summary.csv, .json, .md every trial, for people
 best/                   the exported model
+rehearsal/              an export tried before the first trial; gone when it is done
 compiled/               code that this session's trials share; gone when it is over
 journal.discarded       the journal of a run that is being deleted
 """
@@ -54,3 +55,7 @@ def compiled_folder(run: Path) -> Path:
 
 def best_folder(run: Path) -> Path:
     return run / "best"
+
+
+def rehearsal_folder(run: Path) -> Path:
+    return run / "rehearsal"

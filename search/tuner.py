@@ -25,6 +25,7 @@ from search.assignment import (
     WorkerDied,
 )
 from search.candidates import SampledCandidates
+from search.descriptions import Descriptions
 from search.errors import SearchFailedError
 from search.executors.local import LocalExecutor
 from search.files import last_lines
@@ -79,7 +80,7 @@ class SearchTuner(kt.Tuner):
             seed=int(space.search["seed"]),
             batch_size=batch_size,
         )
-        self._costs = CostModel(image)
+        self._costs = CostModel(image, Descriptions(run.state.descriptions))
         self._run, self._executor, self._signals = run, executor, signals
         self._keep = keep
         self._handed_out = 0

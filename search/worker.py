@@ -45,6 +45,7 @@ class Task:
         trial_id: String, whose task it is.
         threads: Integer, threads to compute with on a CPU.
         log: File that takes what the process prints; see `executors/output.py`.
+        backend: The Keras backend that it needs; empty for the search's own.
         handed_out: Number, the time it was made at.
     """
 
@@ -53,6 +54,7 @@ class Task:
     trial_id: str
     threads: int
     log: Path
+    backend: str = ""
     handed_out: float = field(default_factory=time.time)
 
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext, SpawnContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from search.executors.compiled_code import CompiledCode
 from search.executors.memory import MemoryWatch
 from search.executors.output import BoundedLog, Output
 from search.files import storage_errors
+from search.keras_in_driver import keras_backend
 from search.worker import Task, run_task
 
 PRELOAD = ["search.executors.preload"]
@@ -142,14 +144,14 @@ class LocalExecutor:
         for attempt in range(START_ATTEMPTS):
             here, there = self._context.Pipe()
             reader, writer = self._context.Pipe(duplex=False)
-            process = self._context.Process(
+            process = self._context_of(task).Process(
                 target=run_task,
                 args=(task, there, writer, gpu, self._compiled),
                 name=task.trial_id,
                 daemon=True,
             )
             try:
-                with _quiet_start(self._log):
+                with _quiet_start(self._log), _on_backend(task.backend):
                     process.start()
             except (ConnectionError, EOFError) as error:
                 # The fork server was killed; the next attempt starts another.
@@ -171,6 +173,11 @@ class LocalExecutor:
             now, output = time.monotonic(), Output(reader, log)
             self._busy[worker] = _Worker(worker, task.trial_id, process, here, output, now, now)
             return
+
+    def _context_of(self, task: Task) -> ForkServerContext | SpawnContext:
+        """A process of its own from the start where the fork server has another backend."""
+        same = task.backend in ("", keras_backend())
+        return self._context if same else multiprocessing.get_context("spawn")
 
     def events(self, timeout: float) -> Iterator[tuple[str, Event]]:
         """Yields what workers have to say, after at most `timeout` seconds of silence.
@@ -242,6 +249,21 @@ def _cause(exitcode: int | None) -> str:
         guess = ", perhaps by the machine's out-of-memory guard" if name == "SIGKILL" else ""
         return f"its worker process was killed by {name}{guess}"
     return f"its worker process ended with exit code {exitcode}"
+
+
+@contextlib.contextmanager
+def _on_backend(name: str) -> Iterator[None]:
+    """A process that is started in the block, and not forked, has this Keras backend."""
+    before = os.environ.get("KERAS_BACKEND")
+    if name:
+        os.environ["KERAS_BACKEND"] = name
+    try:
+        yield
+    finally:
+        if before is not None:
+            os.environ["KERAS_BACKEND"] = before
+        elif name:
+            del os.environ["KERAS_BACKEND"]
 
 
 @contextlib.contextmanager

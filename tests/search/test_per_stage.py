@@ -173,12 +173,12 @@ def test_the_schema_refuses_it_too(attention: dict[str, Any]) -> None:
 def test_a_value_that_fits_no_map_of_its_stage_is_refused() -> None:
     bad = space("{per_stage: [reduction_ratio], type: se, reduction_ratio: {choice: [4, 32]}}")
     with pytest.raises(SpaceError, match=r"stage1.reduction_ratio: 32 is on offer but fits no"):
-        check_feasible(bad, IMAGE)
+        check_feasible(bad, CostModel(IMAGE))
     good = space(
         "{per_stage: [reduction_ratio], type: se, reduction_ratio: 4, "
         "stage3.reduction_ratio: {choice: [4, 32]}}"
     )
-    check_feasible(good, IMAGE)
+    check_feasible(good, CostModel(IMAGE))
 
 
 def test_names_for_all_stages() -> None:

@@ -1,0 +1,67 @@
+"""One task run to its end while nothing else runs: an export, a look at a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from search.assignment import MachineFault, TrialDone, TrialFailed, WorkerDied
+from search.errors import CbamSearchError
+from search.executors.local import LocalExecutor
+from search.files import last_lines
+from search.signals import Signals
+from search.worker import Task
+
+MAX_DEATHS = 3
+"""Times in a row a task's worker may die before the task is given up."""
+
+
+def run_to_end(
+    executor: LocalExecutor,
+    task: Task,
+    signals: Signals,
+    what: str,
+    error: type[CbamSearchError],
+) -> dict[str, Any]:
+    """Runs a task on an executor with nothing to do, again if its worker dies.
+
+    Args:
+        executor: The executor.
+        task: The `Task`.
+        signals: Looked at between events.
+        what: What went wrong where the task fails, the beginning of a sentence.
+        error: The class of the error then, unless the machine is at fault.
+
+    Returns:
+        What the task returned.
+
+    Raises:
+        CbamSearchError: If the task fails, or its worker died `MAX_DEATHS` times.
+        StorageError: If the machine is at fault.
+    """
+    reason = ""
+    for _ in range(MAX_DEATHS):
+        last = _attempt(executor, task, signals)
+        if isinstance(last, TrialDone):
+            return last.result
+        reason = last.reason.rstrip(".")
+        if isinstance(last, MachineFault):
+            raise last.error(f"{what}: {reason}. Details are in {task.log}.")
+        if isinstance(last, TrialFailed):
+            break
+    printed = last_lines(task.log, 5)
+    quoted = f" It printed last: {' | '.join(printed)}" if printed else ""
+    raise error(f"{what}: {reason}.{quoted}")
+
+
+def _attempt(
+    executor: LocalExecutor, task: Task, signals: Signals
+) -> TrialDone | TrialFailed | WorkerDied | MachineFault:
+    last: TrialDone | TrialFailed | WorkerDied | MachineFault | None = None
+    executor.submit(executor.idle()[0], task)
+    while executor.running():
+        for _, event in executor.events(0.5):
+            if isinstance(event, TrialDone | TrialFailed | WorkerDied | MachineFault):
+                last = event
+        signals.check()
+    assert last is not None, "a worker that is gone has said how it ended"
+    return last
