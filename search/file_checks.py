@@ -81,13 +81,13 @@ def check_views(path: Path, oracle: HyperbandOracle, findings: Findings) -> None
     for view, content in expected.items():
         findings.count("views")
         with findings.of(f"the view {view}"):
-            _check_view(view, json.dumps(content), findings)
+            _check_view(view, len(view.parts) - len(path.parts) - 1, json.dumps(content), findings)
 
 
-def _check_view(path: Path, text: str, findings: Findings) -> None:
+def _check_view(path: Path, folders: int, text: str, findings: Findings) -> None:
     try:
         # As another program may lay it out.
-        found = json.loads(read_bytes(path, 10 * len(text) + 10_000))
+        found = json.loads(read_bytes(path, 10 * len(text) + 10_000, folders))
     except RecursionError:
         found = None
     except (OSError, ValueError) as error:
