@@ -8,16 +8,24 @@ only, no pickles.
 from __future__ import annotations
 
 import json
-import zipfile
+import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from search.arrays import ArrayArchive
+from search.entries import open_to_read
 from search.errors import RunDirectoryError
 from search.files import write_atomically
 
 FORMAT = 1
+META = "meta"
+
+LARGEST_META = 2**26
+"""Bytes that a checkpoint's description of itself has at most."""
 
 
 def _variables(model: Any) -> dict[str, Any]:
@@ -53,7 +61,7 @@ def save_checkpoint(
     """
     arrays = {key: np.asarray(variable) for key, variable in _variables(model).items()}
     meta = json.dumps({"format": FORMAT, "training": training, "curve": curve}).encode()
-    arrays["meta"] = np.frombuffer(meta, np.uint8)
+    arrays[META] = np.frombuffer(meta, np.uint8)
     write_atomically(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
 
 
@@ -72,29 +80,66 @@ def load_checkpoint(path: Path, model: Any, training: str = "") -> list[dict[str
     Raises:
         RunDirectoryError: If the file is damaged or of another network.
     """
+    variables = _variables(model)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        with open_to_read(path, folders=1) as file:
+            _check_size(file, variables)
+            archive = ArrayArchive(file)
+            if set(archive.headers) != {*variables, META}:
+                raise ValueError("it holds the state of another network")
+            for key, variable in variables.items():
+                if archive.headers[key].shape != tuple(variable.shape):
+                    raise ValueError(f"{key} has shape {archive.headers[key].shape}")
+            meta = read_meta(archive)
+            if training and meta.get("training", training) != training:
+                raise ValueError("it holds the state of another training")
+            for key, variable in variables.items():
+                variable.assign(archive.read(key))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, ValueError) as error:
         raise RunDirectoryError(_damaged(path, str(error))) from error
-    meta = json.loads(arrays.pop("meta", np.zeros(0, np.uint8)).tobytes() or b"{}")
-    variables = _variables(model)
-    if meta.get("format") != FORMAT or set(arrays) != set(variables):
-        raise RunDirectoryError(_damaged(path, "it holds the state of another network"))
-    if training and meta.get("training", training) != training:
-        raise RunDirectoryError(_damaged(path, "it holds the state of another training"))
-    for key, variable in variables.items():
-        if arrays[key].shape != tuple(variable.shape):
-            raise RunDirectoryError(_damaged(path, f"{key} has shape {arrays[key].shape}"))
-        variable.assign(arrays[key])
     curve: list[dict[str, float]] = meta["curve"]
     return curve
 
 
+def read_meta(archive: ArrayArchive) -> dict[str, Any]:
+    """What a checkpoint says of itself: its training, and its curve so far.
+
+    Raises:
+        ValueError: If it says anything else.
+    """
+    header = archive.headers.get(META)
+    if header is None or header.size > LARGEST_META:
+        raise ValueError("it does not say what it is")
+    try:
+        meta = json.loads(archive.read(META).tobytes())
+    except RecursionError as error:
+        raise ValueError("it does not say what it is") from error
+    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+        raise ValueError("it does not say what it is, or is of another version")
+    curve = meta.get("curve")
+    if not isinstance(curve, list) or not all(
+        isinstance(metrics, dict) and all(map(_finite, metrics.values())) for metrics in curve
+    ):
+        raise ValueError("its curve is none")
+    return meta
+
+
+def _finite(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e300  # as in the journal
+
+
+def _check_size(file: IO[bytes], variables: Mapping[str, Any]) -> None:
+    """The directory of an archive alone can state any size."""
+    numbers = sum(math.prod(variable.shape) for variable in variables.values())
+    size = os.fstat(file.fileno()).st_size
+    if size > 16 * numbers + 4096 * len(variables) + LARGEST_META:
+        raise ValueError(f"it has {size:,} bytes, more than the state of this network takes")
+
+
 def _damaged(path: Path, reason: str) -> str:
     return (
-        f"the checkpoint {path} cannot be used: {reason}. Delete it and run the same command "
-        "again: its trials are then trained anew from the first epoch."
+        f"the checkpoint {path} cannot be used: {reason}. Move it to another place and run the "
+        "same command again: its trials are then trained anew from the first epoch."
     )

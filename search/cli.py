@@ -242,21 +242,9 @@ def _verify(options: argparse.Namespace) -> int:
 
     import_keras_without_tensorflow()
     from search.errors import VerificationError
-    from search.run import open_run, read_run, space_of
-    from search.signals import Signals
-    from search.tuner import SearchTuner
     from search.verify import verify
 
-    space = space_of(read_run(options.run), options.run)
-    signals = Signals()
-    with (
-        open_run(space, options.run, signals) as run,
-        _executor(run, 1) as executor,
-    ):
-        tuner = SearchTuner(run, executor, signals)
-        if options.repair:
-            tuner.save()
-        findings = verify(run, tuner, executor)
+    findings = verify(options.run, repair=options.repair)
     if findings.wrong:
         lines = "\n".join(f"  {line}" for line in findings.wrong)
         raise VerificationError(f"{options.run} is not as its journal says:\n{lines}")

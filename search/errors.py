@@ -13,6 +13,11 @@ from collections.abc import Iterable
 INTERRUPTED_EXIT_CODE = 130
 TERMINATED_EXIT_CODE = 143
 
+START_ANEW = (
+    "Or start anew with --overwrite, which deletes this run and everything that was trained in it."
+)
+"""The last resort for a run directory, with what it costs."""
+
 
 class CbamSearchError(Exception):
     """Base of every error that is the person's or the machine's to mend."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any
 import yaml
 
 from search.assignment import Assignment, ExportRequest
+from search.entries import kind_of, remove
 from search.errors import ExportError, SearchFailedError
 from search.executors.local import LocalExecutor
 from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
+from search.exported_files import exported_files
 from search.files import storage_errors, sync_folder, write_json, write_text
 from search.keras_in_driver import keras_backend
 from search.run import Run
@@ -62,7 +64,7 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
             return Exported(folder, best.trial_id, record["metrics"])
     partial = run.path / "best.partial"
     with storage_errors("the exported model", partial):
-        shutil.rmtree(partial, ignore_errors=True)
+        remove(partial)
         partial.mkdir()
     _record_test_read(run, best.trial_id)
     assignment = assignment_of(run, best)
@@ -87,8 +89,9 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
             (partial / name).unlink()
         write_json(partial / "metrics.json", metrics)
         write_text(partial / "hyperparameters.yaml", fixed_space(run, best))
+        files = exported_files(partial)
         _publish(partial, folder)
-    run.record({"type": "export", "trial": best.trial_id, "metrics": metrics})
+    run.record({"type": "export", "trial": best.trial_id, "metrics": metrics, "files": files})
     return Exported(folder, best.trial_id, metrics)
 
 
@@ -196,9 +199,10 @@ def _publish(partial: Path, folder: Path) -> None:
                 os.fsync(file.fileno())
         sync_folder(Path(root))
     old = folder.with_name("best.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
+    remove(old)
+    if kind_of(folder):
         folder.rename(old)
     partial.rename(folder)
     sync_folder(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it costs room until the next export
+        remove(old)

@@ -12,9 +12,10 @@ import contextlib
 import fcntl
 import time
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
+from search.entries import open_to_append, write_all
 from search.errors import CbamSearchError, StorageError
 
 PATIENCE = 20.0
@@ -40,10 +41,8 @@ class Fence:
     def take(self) -> None:
         """Makes this worker the one that may write; all earlier ones are fenced off."""
         with self._locked() as file:
-            file.seek(0)
-            file.truncate()
-            file.write(self._token)
-            file.flush()
+            file.truncate(0)
+            write_all(file, self._token.encode())
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -54,13 +53,13 @@ class Fence:
         """
         with self._locked() as file:
             file.seek(0)
-            if file.read() != self._token:
+            if file.read(1000) != self._token.encode():
                 raise FencedOffError("the trial was given to another worker")
             yield
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[IO[str]]:
-        with self._path.open("a+", encoding="utf-8") as file:
+    def _locked(self) -> Iterator[FileIO]:
+        with open_to_append(self._path, folders=1) as file:
             deadline = time.monotonic() + PATIENCE
             while True:
                 try:

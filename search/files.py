@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import fnmatch
 import json
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from io import BufferedReader, BufferedWriter, FileIO
 from pathlib import Path
 from typing import IO, Any
 
-from search.errors import RunLockedError, StorageError
+from search.entries import FILE, create, open_to_append, open_to_read, walk, write_all
+from search.errors import RunDirectoryError, RunLockedError, StorageError
 
 
 @contextlib.contextmanager
@@ -39,7 +42,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with _new(temporary) as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -49,6 +52,15 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def _new(temporary: Path) -> BufferedWriter:
+    """A new file, even where a killed process with this number left one, or a link is."""
+    try:
+        return create(temporary)
+    except (FileExistsError, RunDirectoryError):
+        os.unlink(temporary)
+        return create(temporary)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -72,18 +84,20 @@ def make_folder(path: Path) -> None:
 
 def remove_leftovers(path: Path) -> None:
     """Deletes the temporary files below a folder that killed processes left behind."""
-    for leftover in path.rglob(".*.*.tmp"):
-        with contextlib.suppress(OSError):  # it costs room and nothing else
-            leftover.unlink()
+    with contextlib.suppress(OSError):  # they cost room and nothing else
+        for leftover, kind in walk(path):
+            if kind == FILE and fnmatch.fnmatchcase(leftover.name, ".*.*.tmp"):
+                with contextlib.suppress(OSError):
+                    leftover.unlink()
 
 
 def last_lines(path: Path, count: int = 20) -> list[str]:
     """The last lines of a text that a process printed; none where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path, folders=1) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
+            text = file.read(8192).decode("utf-8", "replace")
+    except (OSError, RunDirectoryError):
         return []
     printable = (
         "".join(c for c in line if c.isprintable() or c == "\t") for line in text.split("\n")
@@ -93,7 +107,7 @@ def last_lines(path: Path, count: int = 20) -> list[str]:
 
 def sync_folder(path: Path) -> None:
     """Makes the names in a folder survive a power loss."""
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:
@@ -109,31 +123,47 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file: IO[str] | None = None
+        self._file: FileIO | BufferedReader | None = None
 
     def acquire(self) -> None:
         """Takes the lock.
 
         Raises:
             RunLockedError: If a living process holds it; the message says which one.
+            RunDirectoryError: If the lock is no file of its own.
         """
-        file = self._path.open("a+", encoding="utf-8")
+        file = open_to_append(self._path)
+        self._lock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        holder = f"process {os.getpid()} on {socket.gethostname()}"
+        write_all(file, f"{holder} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n".encode())
+
+    def share(self) -> None:
+        """Takes the lock for looking, beside others that look, and writes nothing.
+
+        Where there is no lock file nobody drives, and none is made.
+
+        Raises:
+            RunLockedError: If a living process drives; the message says which one.
+            RunDirectoryError: If the lock is no file.
+        """
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = open_to_read(self._path)
+        except FileNotFoundError:
+            return
+        self._lock(file, fcntl.LOCK_SH)
+
+    def _lock(self, file: FileIO | BufferedReader, kind: int) -> None:
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            holder = file.read().strip() or "another process"
+            holder = file.read(1000).decode("utf-8", "replace").strip() or "another process"
             file.close()
             raise RunLockedError(
                 f"{self._path.parent} is being driven by {holder}. Wait until it ends, or stop "
                 "it, or choose another --name."
             ) from error
-        file.truncate(0)
-        file.write(
-            f"process {os.getpid()} on {socket.gethostname()} "
-            f"since {time.strftime('%Y-%m-%d %H:%M:%S')}\n"
-        )
-        file.flush()
         self._file = file
 
     def release(self) -> None:

@@ -11,14 +11,18 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from search.errors import RunDirectoryError
+from search.entries import kind_of, open_to_append, open_to_read, write_all
+from search.errors import START_ANEW, RunDirectoryError
 from search.files import storage_errors, sync_folder
 
 Record = dict[str, Any]
+
+LONGEST = 2**26
+"""Bytes that a record has at most."""
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -52,21 +56,18 @@ def read_journal(path: Path) -> tuple[list[Record], bytes]:
         RunDirectoryError: If the file cannot be read, or a line before the last is
             damaged, which no crash of this program does.
     """
-    lines = _read(path).split(b"\n")
     records: list[Record] = []
-    for number, line in enumerate(lines):
-        last = number >= len(lines) - 2  # the final newline leaves an empty last piece
-        if number == len(lines) - 1:
-            return records, line
-        record = decode(line)
-        if record is None:
-            if last and not lines[-1]:
-                return records, line + b"\n"
+    for number, line, more in _lines(path):
+        record = decode(line[:-1]) if line.endswith(b"\n") else None
+        if record is not None:
+            records.append(record)
+        elif more:
             raise RunDirectoryError(
-                f"{path}:{number + 1}: the journal is damaged in its middle, which a crash "
-                "cannot do. Restore it from a copy, or start anew with --overwrite."
+                f"{path}:{number}: the journal is damaged in its middle, which a crash cannot "
+                f"do. Restore it from a copy. {START_ANEW}"
             )
-        records.append(record)
+        else:
+            return records, line
     return records, b""
 
 
@@ -76,12 +77,26 @@ def holds_records(path: Path) -> bool:
     Raises:
         RunDirectoryError: If the file cannot be read.
     """
-    return any(decode(line) for line in _read(path).split(b"\n"))
+    for _, line, _ in _lines(path):
+        if decode(line.removesuffix(b"\n")):
+            return True
+        if len(line) == LONGEST and not line.endswith(b"\n"):
+            return False  # be it a terabyte of nothing
+    return False
 
 
-def _read(path: Path) -> bytes:
+def _lines(path: Path) -> Iterator[tuple[int, bytes, bool]]:
+    """The number of each line, the line with its end, and whether more stands behind it.
+
+    A line that is longer than any record comes in pieces; each but the last has more behind.
+    """
     try:
-        return path.read_bytes()
+        with open_to_read(path) as file:
+            number, line = 1, file.readline(LONGEST)
+            while line:
+                following = file.readline(LONGEST)
+                yield number, line, bool(following)
+                number, line = number + 1, following
     except OSError as error:
         raise RunDirectoryError(
             f"cannot read the journal {path}: {error.strerror or error}."
@@ -97,22 +112,26 @@ class Journal:
     Attributes:
         records: The records that were there when it was opened.
         torn: The bytes of a torn last record that were cut off, mostly none.
+
+    Raises:
+        RunDirectoryError: If it is damaged, or no file of its own.
+        StorageError: If the machine refuses.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: list[Record] = []
         self.torn = b""
-        if path.exists():
+        if kind_of(path):
             self.records, self.torn = read_journal(path)
         with storage_errors("the journal", path):
             # Unbuffered: a buffer would keep the rest of a record that the machine refused,
             # and write it into the journal after all at the next chance.
-            self._file = path.open("ab", buffering=0)
+            self._file = open_to_append(path)
             if self.torn:
-                with path.with_name("journal.torn").open("ab") as quarantine:
-                    quarantine.write(self.torn + b"\n")
-                self._file.truncate(self._file.tell() - len(self.torn))
+                with open_to_append(path.with_name("journal.torn")) as quarantine:
+                    write_all(quarantine, self.torn + b"\n")
+                self._file.truncate(self._file.seek(0, os.SEEK_END) - len(self.torn))
                 os.fsync(self._file.fileno())
             sync_folder(path.parent)
 
@@ -127,17 +146,36 @@ class Journal:
         """
         start = self._file.seek(0, os.SEEK_END)
         whole = encode(record)
-        line = memoryview(whole)
         with storage_errors("the journal", self.path):
             try:
-                while line:
-                    line = line[self._file.write(line) :]
+                write_all(self._file, whole)
                 os.fsync(self._file.fileno())
             except OSError:
-                os.truncate(self.path, start)
+                os.truncate(self._file.fileno(), start)
                 raise
         written: Record = json.loads(whole[9:])
         return written
 
     def close(self) -> None:
         self._file.close()
+
+
+class ReadOnlyJournal(Journal):
+    """A journal that is read and left as it is: a torn end stays, and nothing is appended.
+
+    Args:
+        path: The file.
+
+    Raises:
+        RunDirectoryError: If it cannot be read, or is damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.records, self.torn = read_journal(path)
+
+    def append(self, record: Mapping[str, Any]) -> Record:
+        raise AssertionError("a journal that is only read takes no record")
+
+    def close(self) -> None:
+        """Nothing is open."""

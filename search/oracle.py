@@ -16,7 +16,8 @@ from keras_tuner.engine.trial import Trial
 
 from hypermodels.hypermodel import AttentionHyperModel
 from search.definition import OBJECTIVES
-from search.errors import RunDirectoryError
+from search.entries import ensure_folder, read_bytes
+from search.errors import START_ANEW, RunDirectoryError
 from search.files import storage_errors, write_text
 from search.hyperband import Hyperband, TrialPlan
 from search.run_directory import trial_folder
@@ -137,7 +138,7 @@ class HyperbandOracle(kt.Oracle):
             if trial_id not in plans:
                 raise RunDirectoryError(
                     f"trial {trial_id} of the journal is none that this search would have "
-                    "tried. Restore the journal from a copy, or start anew with --overwrite."
+                    f"tried. Restore the journal from a copy. {START_ANEW}"
                 )
             trial = Trial(self._values(plans[trial_id]), trial_id=trial_id, status=RUNNING)
             self._refresh(trial, state)
@@ -150,7 +151,7 @@ class HyperbandOracle(kt.Oracle):
         with storage_errors("a view for KerasTuner", run):
             for trial in trials:
                 folder = trial_folder(run, trial.trial_id)
-                folder.mkdir(exist_ok=True)
+                ensure_folder(folder)
                 _write_if_changed(folder / "trial.json", json.dumps(trial.get_state()))
             _write_if_changed(run / "oracle.json", json.dumps(self.get_state()))
             _write_if_changed(run / "tuner0.json", "{}")
@@ -207,9 +208,10 @@ class HyperbandOracle(kt.Oracle):
 
 
 def _write_if_changed(path: Path, text: str) -> None:
+    content = text.encode("utf-8")
     try:
-        same = path.read_text("utf-8") == text
-    except (OSError, UnicodeDecodeError):
+        same = read_bytes(path, len(content)) == content
+    except (OSError, ValueError):
         same = False
     if not same:
         write_text(path, text)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from search.definition import OBJECTIVES
-from search.errors import RunDirectoryError
+from search.errors import START_ANEW, RunDirectoryError
 
 FORMAT = 1
 
@@ -135,6 +135,7 @@ _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
     "run": {"files": _mapping_of(_string)},
     "ended": {"output": _list_of(_string), "profile": _mapping_of(_number)},
     "test_read": {"trial": _TRIAL, "purpose": _string},
+    "export": {"files": _mapping_of(_matching("[0-9a-f]{64}"))},
 }
 
 
@@ -155,22 +156,29 @@ def check_record(record: Mapping[str, Any], header: Mapping[str, Any]) -> None:
         raise malformed(record, "a journal begins with its one record of type run")
     if kind == "run" and record.get("format") != FORMAT:
         raise RunDirectoryError(
-            f"the run was written in format {str(record.get('format'))[:40]}; this version reads "
+            f"the run was written in format {_short(record.get('format'))}; this version reads "
             f"format {FORMAT}. Use the version of cbam-search that wrote it."
         )
     for key, check in _SHAPES.get(kind, {}).items():
         if key not in record:
             raise malformed(record, f"it has no {key}")
         if not check(record[key]):
-            raise malformed(record, f"{key} is {str(record[key])[:60]!r}")
+            raise malformed(record, f"{key} is {_short(record[key])!r}")
     for key, check in _OPTIONAL.get(kind, {}).items():
         if key in record and not check(record[key]):
-            raise malformed(record, f"{key} is {str(record[key])[:60]!r}")
+            raise malformed(record, f"{key} is {_short(record[key])!r}")
 
 
 def malformed(record: Mapping[str, Any], why: str) -> RunDirectoryError:
     return RunDirectoryError(
-        f"the journal has a record (type {str(record.get('type'))[:40]}, trial "
-        f"{str(record.get('trial'))[:40]}) that cbam-search does not write: {why}. Restore the "
-        "journal from a copy, or start anew with --overwrite."
+        f"the journal has a record (type {_short(record.get('type'))}, trial "
+        f"{_short(record.get('trial'))}) that cbam-search does not write: {why}. Restore the "
+        f"journal from a copy. {START_ANEW}"
     )
+
+
+def _short(value: Any) -> str:
+    try:
+        return str(value)[:60]
+    except RecursionError:
+        return "[[[..."

@@ -7,11 +7,12 @@ those that somebody else's code builds, and other backends, are tried.
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Iterator
 
 from search.assignment import ExportRequest
 from search.descriptions import is_foreign
+from search.entries import remove
 from search.errors import ExportError, SpaceError
 from search.executors.local import LocalExecutor
 from search.export import save_model
@@ -74,7 +75,7 @@ def _rehearse_one(
 ) -> Iterator[str]:
     folder = rehearsal_folder(run.path)
     with storage_errors("the rehearsal of the export", folder):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove(folder)
         folder.mkdir()
     request = ExportRequest(
         assignment_of(run, planned(plan)), 0.0, folder.resolve(), keras_backend(), rehearsal=True
@@ -87,5 +88,6 @@ def _rehearse_one(
             "untrained network; nothing has been trained."
         ) from error
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it costs room and nothing else
+            remove(folder)
     yield from notes(result)

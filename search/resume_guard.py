@@ -13,7 +13,7 @@ from hypermodels.backbones import family
 from hypermodels.configuration import combinations
 from search import __version__
 from search.definition import tuned_sections
-from search.errors import RunDirectoryError, SpaceError
+from search.errors import START_ANEW, RunDirectoryError, SpaceError
 from search.journal import Record, read_journal
 from search.keras_in_driver import keras_backend
 from search.run_directory import journal_path
@@ -46,8 +46,8 @@ def guard(space: Space, path: Path) -> Record | None:
         lines = "\n".join(f"  {line}" for line in differences)
         raise RunDirectoryError(
             f"{path} is a run of another space:\n{lines}\n"
-            "Its results would not compare. Undo the change, or choose another --name, or "
-            "start anew with --overwrite."
+            "Its results would not compare. Undo the change, or choose another --name. "
+            f"{START_ANEW}"
         )
     if budgets and budgets != state.budgets:
         return {"type": "extended", "search": dict(space.search), "budgets": list(budgets)}

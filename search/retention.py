@@ -10,7 +10,7 @@ import contextlib
 
 from search.hyperband import Hyperband
 from search.run import Run
-from search.run_directory import checkpoint_path, fence_path
+from search.run_directory import checkpoints, fence_path
 
 
 def discard_unneeded(run: Run, hyperband: Hyperband, keep: int) -> None:
@@ -28,7 +28,7 @@ def discard_unneeded(run: Run, hyperband: Hyperband, keep: int) -> None:
         best.setdefault(trial.lineage)
         if len(best) == max(1, keep):
             break
-    for path in checkpoint_path(run.path, "0000").parent.glob("*.npz"):
+    for path in checkpoints(run.path):
         if path.stem not in stay and path.stem not in best:
             # A file that cannot be deleted costs room and nothing else.
             with contextlib.suppress(OSError):
@@ -39,7 +39,7 @@ def discard_unneeded(run: Run, hyperband: Hyperband, keep: int) -> None:
 def bytes_kept(run: Run) -> int:
     """What the checkpoints of a run take on disk."""
     total = 0
-    for path in checkpoint_path(run.path, "0000").parent.glob("*.npz"):
+    for path in checkpoints(run.path):
         with contextlib.suppress(OSError):
-            total += path.stat().st_size
+            total += path.lstat().st_size
     return total

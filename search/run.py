@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +24,8 @@ from search.data import (
 )
 from search.data.manifest import MANIFEST
 from search.descriptions import Descriptions, describe_foreign
-from search.errors import RunDirectoryError
+from search.entries import FILE, ensure_folder, kind_of, remove
+from search.errors import START_ANEW, RunDirectoryError, SpaceError
 from search.files import (
     FileLock,
     make_folder,
@@ -43,6 +43,7 @@ from search.run_directory import (
     discarded_path,
     journal_path,
     lock_path,
+    refuse_strange_entries,
 )
 from search.signals import Signals
 from search.space import Space
@@ -107,6 +108,8 @@ def open_run(
     """
     with storage_errors("the run directory", path):  # it may be forbidden to look
         there = _is_run(path, overwrite)
+        if not overwrite:
+            refuse_strange_entries(path)
         missing = mend_data and not (data_folder(path) / MANIFEST).exists()
         untrained = there and not overwrite and _is_another_untrained(space, path)
     dataset: Dataset | None = None
@@ -126,7 +129,9 @@ def open_run(
             untrained = there and _is_another_untrained(space, path)
         if (there and (overwrite or untrained)) or _is_half_cleared(path):
             _clear(path)
-        elif there:
+        with storage_errors("the run directory", path):
+            refuse_strange_entries(path)
+        if there and not overwrite and not untrained:
             extension = guard(space, path)
         if dataset is not None:
             # A run that was killed before its first record has data but no journal yet.
@@ -134,7 +139,7 @@ def open_run(
         else:
             info = open_prepared(data_folder(path)).info
         with storage_errors("the run directory", path):
-            checkpoint_path(path, "0000").parent.mkdir(exist_ok=True)
+            ensure_folder(checkpoint_path(path, "0000").parent)
         journal = Journal(journal_path(path))
         try:
             state = RunState.replay(journal.records)
@@ -146,7 +151,7 @@ def open_run(
             elif state.header["data"] != info.fingerprint:
                 raise RunDirectoryError(
                     f"the data in {data_folder(path)} is not the data this run started with. "
-                    "Restore it, or start anew with --overwrite."
+                    f"Restore it. {START_ANEW}"
                 )
             if extension:
                 run.record(extension)
@@ -207,7 +212,7 @@ def read_run(path: Path) -> RunState:
         RunDirectoryError: If there is no run.
     """
     # os.path answers False where it is forbidden to look; Path raises.
-    if not os.path.isfile(journal_path(path)):
+    if not os.path.lexists(journal_path(path)):
         raise RunDirectoryError(
             f"{path} is not a run directory: it has no {JOURNAL}. "
             "Give the directory that `cbam-search --space ...` named."
@@ -220,8 +225,17 @@ def read_run(path: Path) -> RunState:
 
 
 def space_of(state: RunState, path: Path) -> Space:
-    """The space that a run was started with, as its journal has it."""
-    return parse_space(json.dumps(state.header["space"]), f"the space of {path}")
+    """The space that a run was started with, as its journal has it.
+
+    Raises:
+        RunDirectoryError: If it is none.
+    """
+    try:
+        return parse_space(json.dumps(state.header["space"]), f"the space of {path}")
+    except (SpaceError, RecursionError) as error:
+        raise RunDirectoryError(
+            f"the journal of {path} holds a space that this version does not read: {error}"
+        ) from error
 
 
 def split_settings(space: Space) -> SplitSettings:
@@ -256,7 +270,7 @@ def _is_run(path: Path, overwrite: bool) -> bool:
     if not path.is_dir():
         raise RunDirectoryError(f"{path} is a file. Choose another --directory or --name.")
     journal = journal_path(path)
-    if journal.exists() and (
+    if kind_of(journal) and (
         holds_records(journal) if overwrite else bool(read_journal(journal)[0])
     ):
         return True
@@ -290,7 +304,9 @@ def _is_another_untrained(space: Space, path: Path) -> bool:
 def _is_half_cleared(path: Path) -> bool:
     """Whether a deletion of a run was broken off here."""
     discarded = discarded_path(path)
-    return discarded.exists() and not journal_path(path).exists() and holds_records(discarded)
+    return (
+        kind_of(discarded) == FILE and not kind_of(journal_path(path)) and holds_records(discarded)
+    )
 
 
 def _clear(path: Path) -> None:
@@ -301,16 +317,15 @@ def _clear(path: Path) -> None:
     """
     discarded = discarded_path(path)
     with storage_errors("the run directory", path):
-        if journal_path(path).exists():
+        if kind_of(journal_path(path)):
+            if kind_of(discarded) not in ("", FILE):
+                remove(discarded)
             os.replace(journal_path(path), discarded)
             sync_folder(path)
         for entry in path.iterdir():
             if entry.name in ("lock", discarded.name):
                 continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            remove(entry)
         sync_folder(path)
         discarded.unlink()
         sync_folder(path)

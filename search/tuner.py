@@ -67,25 +67,13 @@ class SearchTuner(kt.Tuner):
     """
 
     def __init__(self, run: Run, executor: LocalExecutor, signals: Signals, keep: int = 1) -> None:
-        space = run.space
-        image = image_of(run)
-        batch_size = int(space.data["batch_size"])
-        steps = max(1, run.info.train_count // min(batch_size, run.info.train_count))
-        hypermodel = AttentionHyperModel(
-            image,
-            Budget(int(space.search["max_epochs"]), steps),
-            backbone=space.settings["backbone"],
-            attention=space.settings["attention"],
-            recipe=space.settings["recipe"],
-            seed=int(space.search["seed"]),
-            batch_size=batch_size,
-        )
-        self._costs = CostModel(image, Descriptions(run.state.descriptions))
+        hypermodel = hypermodel_of(run)
+        self._costs = costs_of(run)
         self._run, self._executor, self._signals = run, executor, signals
         self._keep = keep
         self._handed_out = 0
         self.hyperband = hyperband_of(run, self._costs)
-        oracle = HyperbandOracle(space, self.hyperband, run.state, hypermodel)
+        oracle = HyperbandOracle(run.space, self.hyperband, run.state, hypermodel)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it reloads
             super().__init__(
                 oracle,
@@ -294,6 +282,27 @@ def image_of(run: Run) -> ImageSpec:
     """What the networks of a run take and give."""
     info = run.info
     return ImageSpec(info.image_shape, len(info.class_names), info.mean, info.std)
+
+
+def hypermodel_of(run: Run) -> AttentionHyperModel:
+    """What a run searches over, as KerasTuner takes it."""
+    space, images = run.space, run.info.train_count
+    batch_size = int(space.data["batch_size"])
+    steps = max(1, images // min(batch_size, images))
+    return AttentionHyperModel(
+        image_of(run),
+        Budget(int(space.search["max_epochs"]), steps),
+        backbone=space.settings["backbone"],
+        attention=space.settings["attention"],
+        recipe=space.settings["recipe"],
+        seed=int(space.search["seed"]),
+        batch_size=batch_size,
+    )
+
+
+def costs_of(run: Run) -> CostModel:
+    """Counts the networks of a run; what others built is described in its journal."""
+    return CostModel(image_of(run), Descriptions(run.state.descriptions))
 
 
 def hyperband_of(run: Run, costs: CostModel) -> Hyperband:

@@ -126,11 +126,11 @@ class PreparedInfo:
             info = _parse(cls, values)
             if info.fingerprint != values["fingerprint"]:
                 raise ValueError("a fingerprint that is not that of the entries")
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise DataError(
                 f"{origin} is damaged. Expected a manifest as it was written when the search "
-                f"started. Received: {type(error).__name__}: {error}. Delete its folder "
-                "and start the command again: it prepares the same data anew."
+                f"started. Received: {type(error).__name__}: {error}. Move its folder to "
+                "another place and start the command again: it prepares the data anew."
             ) from error
         return info
 

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from search.arrays import read_header
 from search.data.dataset import AnyArray, Split
 from search.data.manifest import MANIFEST, PreparedInfo
+from search.entries import open_to_read, read_bytes
 from search.errors import DataError
+
+LARGEST_MANIFEST = 2**26
+"""Bytes that a manifest has at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +55,7 @@ def open_prepared(directory: Path, *, verify: bool = False) -> PreparedData:
     Raises:
         DataError: When the folder or a file is missing or damaged.
     """
-    info = _read_manifest(directory)
+    info = read_manifest(directory)
     return PreparedData(
         info,
         _open_split(directory, info, "train", info.train_count, verify),
@@ -68,14 +75,20 @@ def open_test(directory: Path) -> Split:
     Raises:
         DataError: When a file is missing, damaged, or not the one that was written.
     """
-    info = _read_manifest(directory)
+    info = read_manifest(directory)
     return _open_split(directory, info, "test/test", info.test_count, verify=True)
 
 
-def _read_manifest(directory: Path) -> PreparedInfo:
+def read_manifest(directory: Path) -> PreparedInfo:
+    """Reads what a prepared folder holds, without opening an array.
+
+    Raises:
+        DataError: When the folder or its manifest is missing or damaged.
+        RunDirectoryError: When anything but a file stands there.
+    """
     path = directory / MANIFEST
     try:
-        values: Any = json.loads(path.read_text("utf-8"))
+        values: Any = json.loads(read_bytes(path, LARGEST_MANIFEST, folders=1).decode("utf-8"))
     except FileNotFoundError as error:
         raise _damaged(directory, path, "no such file") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -86,8 +99,10 @@ def _read_manifest(directory: Path) -> PreparedInfo:
 def _open_split(directory: Path, info: PreparedInfo, stem: str, count: int, verify: bool) -> Split:
     images, labels = f"{stem}_images.npy", f"{stem}_labels.npy"
     return Split(
-        _open_array(directory, info, images, (count, *info.image_shape), np.uint8, verify),
-        _open_array(directory, info, labels, (count,), np.int64, verify),
+        _open_array(
+            directory, info, images, (count, *info.image_shape), np.dtype(np.uint8), verify
+        ),
+        _open_array(directory, info, labels, (count,), np.dtype(np.int64), verify),
     )
 
 
@@ -96,39 +111,38 @@ def _open_array(
     info: PreparedInfo,
     name: str,
     shape: tuple[int, ...],
-    dtype: type[np.generic],
+    dtype: np.dtype[Any],
     verify: bool,
 ) -> AnyArray:
     path = directory / name
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-        if not isinstance(array, np.memmap):
-            raise ValueError("an archive and no .npy file")
-        size = path.stat().st_size
-        digest = _sha256_of(path) if verify else info.sha256[name]
+        with open_to_read(path, folders=1 + name.count("/")) as file:
+            header = read_header(file)
+            size = os.fstat(file.fileno()).st_size
+            if (header.shape, header.dtype, header.fortran) != (shape, dtype, False) or (
+                size != header.length + header.size
+            ):
+                raise ValueError(
+                    f"shape={header.shape}, dtype={header.dtype}, {size} bytes, expected {shape}"
+                )
+            digest = _sha256_of(file) if verify else info.sha256[name]
+            if digest != info.sha256[name]:
+                raise ValueError(f"sha256={digest}, expected {info.sha256[name]}")
+            return np.memmap(file, dtype, "r", header.length, shape)
     except FileNotFoundError as error:
         raise _damaged(directory, path, "no such file") from error
-    except (OSError, ValueError, EOFError, OverflowError) as error:
-        raise _damaged(directory, path, f"{type(error).__name__}: {error}") from error
-    if array.shape != shape or array.dtype != dtype or size != array.offset + array.nbytes:
-        raise _damaged(
-            directory,
-            path,
-            f"shape={array.shape}, dtype={array.dtype}, {size} bytes, expected {shape}",
-        )
-    if digest != info.sha256[name]:
-        raise _damaged(directory, path, f"sha256={digest}, expected {info.sha256[name]}")
-    return array
+    except (OSError, ValueError, OverflowError) as error:
+        raise _damaged(directory, path, str(error)) from error
 
 
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256_of(file: BufferedReader) -> str:
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _damaged(directory: Path, path: Path, received: str) -> DataError:
     return DataError(
         f"The prepared data is damaged or incomplete: {path}. Expected the file as it was "
-        f"written when the search started. Received: {received}. Delete the folder "
-        f"{directory} and start the command again: it prepares the same data anew."
+        f"written when the search started. Received: {received}. Move the folder "
+        f"{directory} to another place and start the command again: it prepares the data anew."
     )

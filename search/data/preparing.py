@@ -19,6 +19,7 @@ import numpy as np
 from search.data.dataset import AnyArray, Dataset
 from search.data.manifest import MANIFEST, PreparedInfo, SplitSettings
 from search.data.splits import Indices, balanced_subset, stratified_split
+from search.entries import ensure_folder
 from search.errors import DataError, StorageError
 from search.files import sync_folder, write_atomically
 
@@ -104,6 +105,7 @@ def prepare(dataset: Dataset, settings: SplitSettings, directory: Path) -> Prepa
     Raises:
         DataError: When there are too few images for the split.
         StorageError: When the machine refuses a write.
+        RunDirectoryError: When anything but a folder stands in its place.
 
     Example:
 
@@ -113,7 +115,9 @@ def prepare(dataset: Dataset, settings: SplitSettings, directory: Path) -> Prepa
     """
     parts = _parts(dataset, settings)
     try:
-        (directory / "test").mkdir(parents=True, exist_ok=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        ensure_folder(directory)
+        ensure_folder(directory / "test")
         (directory / MANIFEST).unlink(missing_ok=True)
         sync_folder(directory)
         hashes = {name: _write_part(directory / name, part) for name, part in parts.items()}

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from pathlib import Path
 
+from search.entries import ensure_folder, remove
+from search.errors import RunDirectoryError
 from search.files import storage_errors
 
 
@@ -26,25 +27,24 @@ class CompiledCode:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder.resolve()
+        # The folder's own name is not resolved: a link of that name is not followed.
+        self.folder = folder.parent.resolve() / folder.name
 
     def open(self) -> None:
         """Makes the folder, empty.
 
         Raises:
             StorageError: If the machine refuses.
+            RunDirectoryError: If anything else has its name and cannot be removed.
         """
         self.remove()
         with storage_errors("compiled code", self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+            ensure_folder(self.folder)
 
     def remove(self) -> None:
-        """Deletes the folder, as far as the machine lets it."""
-        if self.folder.is_dir():
-            shutil.rmtree(self.folder, ignore_errors=True)
-        elif self.folder.exists():  # something else has its name
-            with contextlib.suppress(OSError):
-                self.folder.unlink()
+        """Deletes the folder, as far as the machine lets it; a link in its place alone."""
+        with contextlib.suppress(OSError, RunDirectoryError):
+            remove(self.folder)
 
     def use(self, backend: str) -> None:
         """Has this process take compiled code from the folder, and add what is missing.

@@ -11,6 +11,7 @@ import os
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from search.entries import open_to_append, write_all
 from search.files import storage_errors
 
 LIMIT = 2**20
@@ -32,13 +33,14 @@ class BoundedLog:
 
     Raises:
         StorageError: If the machine refuses the file.
+        RunDirectoryError: If it is no file of its own.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         with storage_errors("what workers print", path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b", buffering=0)
+            self._file = open_to_append(path)
             self._size = self._file.seek(0, os.SEEK_END)
 
     def write(self, printed: bytes) -> None:
@@ -50,9 +52,7 @@ class BoundedLog:
         with storage_errors("what workers print", self._path):
             if self._size + len(printed) > LIMIT:
                 self._shorten()
-            left = memoryview(printed)
-            while left:
-                left = left[self._file.write(left) :]
+            write_all(self._file, printed)
             self._size += len(printed)
 
     def _shorten(self) -> None:

@@ -110,7 +110,7 @@ def test_a_journal_that_is_empty_or_not_there(path: Path) -> None:
 
 def test_a_journal_that_must_not_be_read_is_named(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(RunDirectoryError, match="cannot read the journal .*: Is a directory"):
+    with pytest.raises(RunDirectoryError, match="journal.jsonl is a folder, where a file"):
         Journal(path)
 
 

@@ -68,6 +68,8 @@ def test_a_pipe_is_emptied_without_waiting(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_the_machines_fault(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="what workers print"):
         BoundedLog(Path("/proc/output.log"))
-    log = BoundedLog(Path("/dev/full"))
+    log = BoundedLog(tmp_path / "output.log")
+    with Path("/dev/full").open("wb") as full:
+        os.dup2(full.fileno(), log._file.fileno())
     with pytest.raises(StorageError, match="No space left on device"):
         log.write(b"hello")

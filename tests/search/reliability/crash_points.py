@@ -97,17 +97,18 @@ class CrashPoints:
         encoding: str | None = None,
         errors: str | None = None,
         newline: str | None = None,
+        opener: Callable[[str, int], int] | None = None,
     ) -> Any:
         there = os.path.exists(path)
         plain = mode.replace("b", "").replace("t", "")
         if not there or "w" in mode:
             raw = self.happens(
                 Operation("create" if not there else "empty", self.short(path)),
-                lambda: WatchedFile(self, path, plain),
+                lambda: WatchedFile(self, path, plain, opener),
                 path,
             )
         else:
-            raw = WatchedFile(self, path, plain)
+            raw = WatchedFile(self, path, plain, opener)
         if buffering == 0:
             return raw
         buffered = (io.BufferedRandom if "+" in mode else io.BufferedWriter)(raw)
@@ -226,8 +227,14 @@ class CrashPoints:
 class WatchedFile(io.FileIO):
     """A file whose every write is an operation."""
 
-    def __init__(self, points: CrashPoints, path: str, mode: str) -> None:
-        super().__init__(path, mode)
+    def __init__(
+        self,
+        points: CrashPoints,
+        path: str,
+        mode: str,
+        opener: Callable[[str, int], int] | None = None,
+    ) -> None:
+        super().__init__(path, mode, opener=opener)
         self._points, self._path = points, path
 
     def write(self, data: Any, /) -> int:

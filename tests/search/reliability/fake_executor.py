@@ -27,8 +27,10 @@ from search.assignment import (
 )
 from search.checkpoint import load_checkpoint, save_checkpoint
 from search.data import open_prepared
+from search.entries import open_to_append
 from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
 from search.executors.compiled_code import CompiledCode
+from search.executors.output import BoundedLog
 from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.fence import Fence
 from search.files import storage_errors
@@ -91,11 +93,12 @@ class FakeExecutor:
     def __init__(self, workers: int, log: Path, compiled: Path) -> None:
         self._names = [f"worker{number}" for number in range(workers)]
         self._busy: dict[str, tuple[str, Iterator[Event]]] = {}
-        with storage_errors("the log of the workers", log):
-            log.open("ab").close()
+        self._log = log
         self._compiled = CompiledCode(compiled)
 
     def __enter__(self) -> FakeExecutor:
+        with storage_errors("the log of the workers", self._log):
+            open_to_append(self._log).close()
         self._compiled.open()
         return self
 
@@ -151,9 +154,9 @@ def work_of(function: str) -> Callable[[Any], Iterator[Event]]:
 def _events(task: Task) -> Iterator[Event]:
     """What a worker says while it runs a task; errors as `run_task` tells them."""
     try:
-        task.log.parent.mkdir(parents=True, exist_ok=True)
-        with task.log.open("ab") as log:
-            log.write(b"a worker's first line\n")
+        log = BoundedLog(task.log)
+        log.write(b"a worker's first line\n")
+        log.close()
         yield from work_of(task.function)(task.payload)
     except (StorageError, DataError, RunDirectoryError) as error:
         yield MachineFault(task.trial_id, str(error), type(error))

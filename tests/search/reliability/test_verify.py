@@ -1,17 +1,22 @@
-"""`verify` sees a journal that contradicts itself, whose checksums all hold."""
+"""`verify` sees whatever contradicts the journal, changes nothing, and runs nothing."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from search.entries import remove
+from search.files import FileLock
 from search.journal import Record, encode, read_journal
 from tests.search.reliability.fork_server import Ended, forked
 from tests.search.reliability.forked import CommandLine
 from tests.search.reliability.laboratory import Laboratory
+from tests.search.reliability.run_damage import tree
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +28,14 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
 
 def verified(run: Path) -> Ended:
     return forked(CommandLine(["verify", run]), run.parent / "said.txt")
+
+
+@pytest.fixture
+def run(laboratory: Laboratory, tmp_path: Path) -> Path:
+    """A copy of a finished run."""
+    path = tmp_path / "small"
+    shutil.copytree(laboratory.run("untouched"), path)
+    return path
 
 
 def find(records: list[Record], kind: str, trial: str, **more: object) -> int:
@@ -103,11 +116,7 @@ def a_failure_with_a_score(records: list[Record]) -> str:
         a_failure_with_a_score,
     ],
 )
-def test_contradictions_are_named(
-    change: Callable[[list[Record]], str], laboratory: Laboratory, tmp_path: Path
-) -> None:
-    run = tmp_path / "small"
-    shutil.copytree(laboratory.run("untouched"), run)
+def test_contradictions_are_named(change: Callable[[list[Record]], str], run: Path) -> None:
     records = read_journal(run / "journal.jsonl")[0]
     expected = change(records)
     (run / "journal.jsonl").write_bytes(b"".join(map(encode, records)))
@@ -121,3 +130,184 @@ def test_a_true_journal_is_counted(laboratory: Laboratory) -> None:
     ended = verified(laboratory.run("untouched"))
     assert ended.code == 0, ended.said
     assert "6 trials, 11 epochs, 6 scores" in ended.said
+
+
+# ---- nothing is changed -----------------------------------------------------------------------
+
+
+def torn(run: Path) -> None:
+    with (run / "journal.jsonl").open("ab") as file:
+        file.write(b"half a rec")
+
+
+def left_over(run: Path) -> None:
+    (run / ".oracle.json.123.tmp").write_text("half")
+    (run / "checkpoints" / ".0000.npz.123.tmp").write_text("half")
+
+
+def compiled(run: Path) -> None:
+    (run / "compiled").mkdir()
+    (run / "compiled" / "code").write_text("of a session that runs elsewhere")
+
+
+def without_lock(run: Path) -> None:
+    (run / "lock").unlink()
+
+
+def without_checkpoints(run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+
+
+def without_view(run: Path) -> None:
+    shutil.rmtree(run / "trial_0001")
+
+
+@pytest.mark.default
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda run: None, ""),
+        (torn, "torn last record of 10 bytes"),
+        (left_over, ""),
+        (compiled, ""),
+        (without_lock, ""),
+        (without_checkpoints, ""),
+        (without_view, "trial_0001/trial.json cannot be read"),
+    ],
+)
+def test_nothing_is_changed(change: Callable[[Path], None], finding: str, run: Path) -> None:
+    change(run)
+    before = tree(run)
+    ended = verified(run)
+    assert ended.code == (10 if finding else 0), ended.said
+    assert finding in ended.said.replace("\n", "")
+    assert tree(run) == before
+
+
+@pytest.mark.default
+def test_repair_changes_the_views_alone(run: Path) -> None:
+    for name in ("oracle.json", "trial_0002/trial.json"):
+        (run / name).write_text("{")
+    torn(run)
+    compiled(run)
+    before = tree(run)
+    ended = forked(CommandLine(["verify", run, "--repair"]), run.parent / "said.txt")
+    assert ended.code == 10 and "torn last record" in ended.said, ended.said
+    assert "mend" not in ended.said
+    after = tree(run)
+    changed = {name for name in before if before[name][3] != after[name][3]}
+    assert changed == {str(run / "oracle.json"), str(run / "trial_0002" / "trial.json")}
+    assert set(after) == set(before)
+
+
+@pytest.mark.default
+def test_a_disk_that_is_only_read(run: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    try:
+        shutil.copytree(run, disk / "small")
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        log = tmp_path / "said.txt"
+        for verb in ("verify", "summary"):
+            ended = forked(CommandLine([verb, disk / "small"]), log)
+            assert ended.code == 0, ended.said
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+@pytest.mark.default
+def test_a_run_that_is_driven_is_left_alone(run: Path) -> None:
+    lock = FileLock(run / "lock")
+    lock.acquire()
+    ended = verified(run)
+    assert ended.code == 6 and "is being driven by process" in ended.said, ended.said
+    lock.release()
+    lock.share()  # another that looks
+    assert verified(run).code == 0
+    lock.release()
+
+
+# ---- the exported files -----------------------------------------------------------------------
+
+
+def changed_graph(run: Path) -> str:
+    (run / "best" / "saved_model" / "saved_model.pb").write_bytes(b"another graph")
+    return "best/saved_model/saved_model.pb is not the file that was exported"
+
+
+def changed_metrics(run: Path) -> str:
+    path = run / "best" / "metrics.json"
+    path.write_text(path.read_text().replace("0.5", "0.9"))
+    return "best/metrics.json is not the file that was exported"
+
+
+def added_file(run: Path) -> str:
+    (run / "best" / "saved_model" / "assets.extra").write_text("")
+    return "assets.extra is no part of the exported model"
+
+
+def missing_model(run: Path) -> str:
+    (run / "best" / "model.keras").unlink()
+    return "best/model.keras is missing from the exported model"
+
+
+def missing_export(run: Path) -> str:
+    shutil.rmtree(run / "best")
+    return "best is gone"
+
+
+def linked_model(run: Path) -> str:
+    path = run / "best" / "model.keras"
+    path.rename(run.parent / "model.keras")
+    path.symlink_to(run.parent / "model.keras")
+    return "best/model.keras is a link"
+
+
+@pytest.mark.default
+@pytest.mark.parametrize(
+    "change",
+    [changed_graph, changed_metrics, added_file, missing_model, missing_export, linked_model],
+)
+def test_an_export_is_compared_and_not_loaded(change: Callable[[Path], str], run: Path) -> None:
+    expected = change(run)
+    ended = verified(run)
+    assert ended.code == 10 and expected in ended.said.replace("\n", ""), ended.said
+
+
+@pytest.mark.default
+@pytest.mark.parametrize("gone", ["", "metrics.json", "saved_model", "."])
+def test_an_export_of_an_earlier_version_is_looked_for(gone: str, run: Path) -> None:
+    records = read_journal(run / "journal.jsonl")[0]
+    del next(record for record in records if record["type"] == "export")["files"]
+    (run / "journal.jsonl").write_bytes(b"".join(map(encode, records)))
+    if gone:
+        remove(run / "best" / gone)
+    ended = verified(run)
+    assert ended.code == (10 if gone else 0), ended.said
+    assert ("the exported model in" in ended.said) == bool(gone)
+
+
+# ---- damage is a finding ------------------------------------------------------------------------
+
+
+@pytest.mark.default
+def test_everything_that_is_wrong_is_told_at_once(run: Path) -> None:
+    (run / "data" / "data.json").write_text("[" * 100_000)
+    (run / "checkpoints" / "0004.npz").write_bytes(b"x")
+    shutil.rmtree(run / "trial_0001")
+    (run / "trial_0001").symlink_to(run.parent)
+    os.mkfifo(run / "export.txt")  # of nobody
+    (run / "tuner0.json").unlink()
+    os.mkfifo(run / "tuner0.json")
+    (run / "best" / "model.keras").write_bytes(b"x")
+    ended = verified(run)
+    said = ended.said.replace("\n", " ")
+    assert ended.code == 10
+    for word in ("data.json", "0004.npz", "trial_0001 is a link", "tuner0.json is a FIFO"):
+        assert word in said, said
+    assert "model.keras is not the file" in said and "export.txt" not in said
+    for line in ended.said.splitlines()[1:]:
+        assert line.startswith("  "), ended.said
