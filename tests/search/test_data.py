@@ -478,10 +478,10 @@ def test_corrupt_and_deep_images_are_named(tmp_path: Path) -> None:
     write_images(tmp_path / "b", (0, 0, 0), 2)
     for content in (b"", b"no image", (tmp_path / "a" / "000.png").read_bytes()[:45]):
         (tmp_path / "b" / "001.png").write_bytes(content)
-        with pytest.raises(DataError, match=r"b/001\.png cannot be read as an image.*Received: "):
+        with pytest.raises(DataError, match=r"1 file of .*Received: b/001\.png \("):
             load_dataset(str(tmp_path))
     Image.fromarray(np.full((6, 6), 40000, np.uint16)).save(tmp_path / "b" / "001.png")
-    with pytest.raises(DataError, match=r"b/001\.png is not an 8-bit image.*I;16"):
+    with pytest.raises(DataError, match=r"b/001\.png \(not 8 bits a channel.*I;16"):
         load_dataset(str(tmp_path))
 
 
@@ -489,12 +489,9 @@ def test_folders_of_another_layout_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few classes.*Received: 0 sub-folders"):
         load_dataset(str(tmp_path))
     write_images(tmp_path / "train" / "a", (0, 0, 0), 1)
-    with pytest.raises(DataError, match=r"too few classes.*Received: 1 sub-folders \(train\)"):
+    with pytest.raises(DataError, match=r"train has too few classes.*1 sub-folders \(a\)"):
         load_dataset(str(tmp_path))
     write_images(tmp_path / "train" / "b", (0, 0, 0), 1)
-    write_images(tmp_path / "val" / "a", (0, 0, 0), 1)
-    with pytest.raises(DataError, match=r"train has folders in it.*Received: a/"):
-        load_dataset(str(tmp_path))
     write_images(tmp_path / "test" / "c", (0, 0, 0), 1)
     with pytest.raises(DataError, match=r"test/c is a class without training images"):
         load_dataset(str(tmp_path))
@@ -503,14 +500,14 @@ def test_folders_of_another_layout_are_refused(tmp_path: Path) -> None:
         load_dataset(str(tmp_path))
 
 
-def test_image_folder_without_pillow_names_the_extra(
+def test_image_folder_without_pillow_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_images(tmp_path / "a", (0, 0, 0), 2)
     write_images(tmp_path / "b", (0, 0, 0), 2)
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(DataError, match=r"Pillow.*pip install 'cbam-search\[images\]'"):
+    with pytest.raises(DataError, match=r"Pillow.*pip install pillow$"):
         load_dataset(str(tmp_path))
 
 
