@@ -19,6 +19,7 @@ from search.arguments import (
     verify_parser,
 )
 from search.errors import CbamSearchError, StorageError, UsageError
+from search.signals import Interrupted
 from search.streams import forgiving_streams, went_away
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def _run(arguments: list[str]) -> int:
             raise
         print(f"cbam-search: {error}", file=sys.stderr)
         return error.exit_code
+    except Interrupted as stop:
+        print(f"cbam-search: stopped by {stop} before the first trial.", file=sys.stderr)
+        return stop.exit_code
     except KeyboardInterrupt:
         print("cbam-search: stopped.", file=sys.stderr)
         return 130
@@ -69,8 +73,9 @@ def _search(options: argparse.Namespace) -> int:
     from search.keras_in_driver import import_keras_without_tensorflow
 
     import_keras_without_tensorflow()
+    from search.narrator import Narrator
     from search.run import open_run
-    from search.signals import Interrupted, Signals
+    from search.signals import Signals
     from search.space_loading import load_space
 
     space = load_space(options.space)
@@ -92,7 +97,14 @@ def _search(options: argparse.Namespace) -> int:
     console = _console(options)
     with (
         Signals().caught() as signals,
-        open_run(space, path, overwrite=options.overwrite, mend_data=True) as run,
+        open_run(
+            space,
+            path,
+            overwrite=options.overwrite,
+            mend_data=True,
+            compare_source=True,
+            progress=Narrator(signals.check),
+        ) as run,
     ):
         try:
             exported = _run_search(run, options, console, signals)
@@ -112,11 +124,13 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
     from search.executors.local import default_workers
     from search.export import export_best
     from search.progress import Progress
+    from search.report import print_notices
     from search.summary import write_summary
     from search.tuner import SearchTuner
 
     workers = options.workers or default_workers(int(run.space.search["threads"]))
     console.print(_opening(run, workers), highlight=False)
+    print_notices(console, run.notices)
     with _executor(run, workers) as executor:
         tuner = SearchTuner(run, executor, signals, options.keep)
         try:
@@ -165,7 +179,7 @@ def _export(options: argparse.Namespace) -> int:
     from search.export import export_best
     from search.report import print_export
     from search.run import open_run, read_run, space_of
-    from search.signals import Interrupted, Signals
+    from search.signals import Signals
     from search.summary import write_summary
 
     space = space_of(read_run(options.run), options.run)
@@ -189,14 +203,19 @@ def _sites(options: argparse.Namespace) -> int:
 
     import_keras_without_tensorflow()
     from hypermodels.image import ImageSpec
-    from search.report import print_sites
+    from search.narrator import Narrator
+    from search.report import print_notices, print_sites
     from search.run import image_of_data
     from search.sites import site_table
     from search.space_loading import load_space
     from search.summary import to_csv
 
     space = load_space(options.space).override("data", name=options.data)
-    image = ImageSpec(options.image, classes=10) if options.image else image_of_data(space)
+    notices: list[str] = []
+    if options.image:
+        image = ImageSpec(options.image, classes=10)
+    else:
+        image, notices = image_of_data(space, Narrator())
     table = site_table(space, image)
     if options.format == "csv":
         print(to_csv(table), end="")
@@ -204,6 +223,7 @@ def _sites(options: argparse.Namespace) -> int:
         print(json.dumps(table, indent=2))
     else:
         print_sites(_console(options), table, space.configuration({}).backbone)
+    print_notices(_stderr(), notices)
     return 0
 
 
@@ -271,6 +291,12 @@ def _console(options: argparse.Namespace) -> Console:
     plain = getattr(options, "verbose", False)
     to_stderr = getattr(options, "json", False)
     return Console(stderr=to_stderr, force_terminal=False if plain else None)
+
+
+def _stderr() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from hypermodels.configuration import Configuration
 from hypermodels.network import build_network
 from search.assignment import ExportRequest
 from search.checkpoint import load_checkpoint
-from search.data import open_prepared, open_test
+from search.data import constant_answer, counts_of, open_prepared, open_test
 from search.errors import ExportError
 from search.run_directory import checkpoint_path, data_folder
 from search.trial import (
@@ -67,6 +67,7 @@ def export(request: ExportRequest, report: Report) -> dict[str, Any]:
     served.export(request.target / "saved_model", format="tf_saved_model", verbose=False)
     (request.target / "class_names.txt").write_text("\n".join(data.info.class_names) + "\n")
     np.save(request.target / "expected.npy", scores)
+    answer, share = constant_answer(counts_of(test.labels, len(data.info.class_names)))
     right = int((scores.argmax(axis=1) == test.labels).sum())
     return {
         "epochs": assignment.epochs,
@@ -74,6 +75,7 @@ def export(request: ExportRequest, report: Report) -> dict[str, Any]:
         "validation_images": len(data.validation.labels),
         "test": {"accuracy": right / len(test.labels), "correct": right},
         "test_images": len(test.labels),
+        "constant_answer": {"accuracy": share, "class": data.info.class_names[answer]},
         "classes": len(data.info.class_names),
     }
 

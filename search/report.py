@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from search.data.wording import plain
 from search.export import Exported
 from search.state import RunState
 from search.summary import counted, described, findings, shown
@@ -82,12 +83,28 @@ def print_export(console: Console, exported: Exported) -> None:
         f"\nExported trial {exported.trial_id} to {exported.folder}: saved_model, model.keras, "
         f"hyperparameters.yaml, metrics.json.\n"
         f"Test accuracy {shown(test['accuracy'])} ({test['correct']} of "
-        f"{metrics['test_images']} images, which the search never read; chance is "
-        f"{shown(1 / metrics['classes'])}). Largest difference between a score of the saved and "
+        f"{metrics['test_images']} images, which the search never read{_constant(metrics)}). "
+        f"Largest difference between a score of the saved and "
         f"of the trained model: {metrics['largest_difference']['saved_model']:.1e}.",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _constant(metrics: Mapping[str, Any]) -> str:
+    """What the best constant answer gets, which an accuracy has to be seen beside."""
+    answer = metrics.get("constant_answer")  # not in runs of version 0.1
+    if answer is None:
+        return ""
+    return f"; always answering {plain(answer['class'])} gets {shown(answer['accuracy'])}"
+
+
+def print_notices(console: Console, notices: Sequence[str]) -> None:
+    """Prints what was left out, assumed or could not be looked at, a line each."""
+    for notice in notices:
+        console.print(
+            f"  {plain(notice)}", markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
 
 
 def print_table(console: Console, state: RunState, limit: int | None = None) -> None:

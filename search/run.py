@@ -16,9 +16,12 @@ from search.candidates import check_feasible, check_pretrained
 from search.data import (
     Dataset,
     PreparedInfo,
+    Progress,
     SplitSettings,
-    fingerprint_of,
+    count_classes,
+    imbalance_notice,
     load_dataset,
+    no_progress,
     open_prepared,
     prepare,
 )
@@ -42,6 +45,7 @@ from search.run_directory import (
     journal_path,
     lock_path,
 )
+from search.source_guard import check_same, check_source
 from search.space import Space
 from search.space_loading import parse_space
 from search.state import RunState
@@ -58,6 +62,7 @@ class Run:
         journal: The open `Journal`.
         state: What the journal says; kept up to date by `record`.
         resumed: Boolean, whether the run was there before.
+        remarks: Sentences on what was found when it was opened this time.
     """
 
     path: Path
@@ -66,6 +71,12 @@ class Run:
     journal: Journal
     state: RunState
     resumed: bool
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was left out, assumed or could not be looked at, a sentence each."""
+        return (*self.state.header.get("notices", ()), *self.remarks)
 
     def record(self, record: Record) -> None:
         """Writes a record to the journal, then takes it into account as a replay would."""
@@ -74,7 +85,13 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(
-    space: Space, path: Path, *, overwrite: bool = False, mend_data: bool = False
+    space: Space,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    mend_data: bool = False,
+    compare_source: bool = False,
+    progress: Progress = no_progress,
 ) -> Iterator[Run]:
     """Opens a run directory for driving: a new one, or one of the same search.
 
@@ -86,6 +103,9 @@ def open_run(
         overwrite: Boolean, whether to delete a run that is there. Where that was broken
             off, it is done whatever is said now: most of the run may be gone.
         mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
+        compare_source: Boolean, whether to compare the data of a run that is there with
+            its source.
+        progress: Called while data is loaded and prepared.
 
     Yields:
         The `Run`, locked until the block ends.
@@ -99,7 +119,10 @@ def open_run(
     with storage_errors("the run directory", path):  # it may be forbidden to look
         there = _is_run(path, overwrite)
         missing = mend_data and not (data_folder(path) / MANIFEST).exists()
-    dataset = _checked_data(space) if not there or overwrite or missing else None
+    dataset: Dataset | None = None
+    notices: list[str] = []
+    if not there or overwrite or missing:
+        dataset, notices = _checked_data(space, progress)
     with storage_errors("the run directory", path):
         make_folder(path)
         lock = FileLock(lock_path(path))
@@ -113,19 +136,29 @@ def open_run(
             _clear(path)
         elif there:
             extension = guard(space, path)
+        remarks: list[str] = []
         if dataset is not None:
+            if there and not overwrite:
+                check_same(dataset, split_settings(space), read_run(path).header["data"])
             # A run that was killed before its first record has data but no journal yet.
-            info = prepare(dataset, split_settings(space), data_folder(path))
+            info = prepare(dataset, split_settings(space), data_folder(path), progress)
         else:
             info = open_prepared(data_folder(path)).info
+            if compare_source:
+                remarks = check_source(
+                    info,
+                    data_folder(path),
+                    split_settings(space),
+                    lambda: _dataset(space, progress),
+                )
         with storage_errors("the run directory", path):
             checkpoint_path(path, "0000").parent.mkdir(exist_ok=True)
         journal = Journal(journal_path(path))
         try:
             state = RunState.replay(journal.records)
-            run = Run(path, space, info, journal, state, resumed=bool(journal.records))
+            run = Run(path, space, info, journal, state, bool(journal.records), tuple(remarks))
             if not journal.records:
-                run.record(_header(space, info))
+                run.record(_header(space, info, notices))
             elif state.header["data"] != info.fingerprint:
                 raise RunDirectoryError(
                     f"the data in {data_folder(path)} is not the data this run started with. "
@@ -142,23 +175,42 @@ def open_run(
         lock.release()
 
 
-def _checked_data(space: Space) -> Dataset:
-    """Loads the data and makes sure that the search can start on it."""
-    dataset = _dataset(space)
-    fingerprint_of(dataset, split_settings(space))  # raises if the splits cannot be cut
+def _checked_data(space: Space, progress: Progress) -> tuple[Dataset, list[str]]:
+    """Loads the data and makes sure that the search can start on it.
+
+    Returns:
+        The data, and sentences on what was left out or assumed.
+    """
+    dataset = _dataset(space, progress)
+    notices = data_notices(dataset, split_settings(space))
     backbone_files(space)  # raises if one cannot be read
     image = _image_of(dataset)
     check_feasible(space, image)
     check_pretrained(space, image)
-    return dataset
+    return dataset, notices
 
 
-def image_of_data(space: Space) -> ImageSpec:
-    """What the networks of a space take and give, without preparing its data."""
+def data_notices(dataset: Dataset, settings: SplitSettings) -> list[str]:
+    """What there is to say about the data and its splits.
+
+    Raises:
+        DataError: If the splits cannot be cut.
+    """
+    uneven = imbalance_notice(count_classes(dataset, settings), dataset.class_names)
+    return [*dataset.notices, uneven] if uneven else list(dataset.notices)
+
+
+def image_of_data(space: Space, progress: Progress = no_progress) -> tuple[ImageSpec, list[str]]:
+    """What the networks of a space take and give, without preparing its data.
+
+    Returns:
+        The `ImageSpec`, and sentences on what was left out or assumed of the data.
+    """
     name = str(space.data["name"])
     if name in CIFAR_CLASSES:
-        return ImageSpec((32, 32, 3), CIFAR_CLASSES[name])
-    return _image_of(_dataset(space))
+        return ImageSpec((32, 32, 3), CIFAR_CLASSES[name]), []
+    dataset = _dataset(space, progress)
+    return _image_of(dataset), list(dataset.notices)
 
 
 def _image_of(dataset: Dataset) -> ImageSpec:
@@ -166,11 +218,12 @@ def _image_of(dataset: Dataset) -> ImageSpec:
     return ImageSpec((height, width, channels), len(dataset.class_names))
 
 
-def _dataset(space: Space) -> Dataset:
+def _dataset(space: Space, progress: Progress) -> Dataset:
     return load_dataset(
         str(space.data["name"]),
         test_fraction=float(space.data["test_fraction"]),
         image_size=int(space.data["image_size"]) or None,
+        progress=progress,
     )
 
 
@@ -212,7 +265,7 @@ def split_settings(space: Space) -> SplitSettings:
     )
 
 
-def _header(space: Space, info: PreparedInfo) -> Record:
+def _header(space: Space, info: PreparedInfo, notices: list[str]) -> Record:
     return {
         "type": "run",
         "format": FORMAT,
@@ -220,6 +273,7 @@ def _header(space: Space, info: PreparedInfo) -> Record:
         "data": info.fingerprint,
         "versions": versions(),
         "files": backbone_files(space),
+        "notices": notices,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hypermodels.knobs import Value
 from hypermodels.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
+from search.data.wording import plain
 from search.files import storage_errors, write_text
 from search.profile import PHASES, in_words, profile
 from search.state import FAILED, RunState, TrialState
@@ -124,7 +125,7 @@ def to_markdown(state: RunState) -> str:
     ranked = [by_id[trial.trial_id] for trial in state.best_first(maximise=maximise)]
     rest = [row for name, row in sorted(by_id.items()) if row not in ranked]
     table = [*ranked, *rest]
-    lines = ["# Summary of the search", "", *findings(state)]
+    lines = ["# Summary of the search", "", *findings(state), *_noticed(state)]
     if not table:
         return "\n".join(lines) + "\n"
     columns = [name for name in table[0] if any(row[name] not in (None, "") for row in table)]
@@ -152,6 +153,14 @@ def to_markdown(state: RunState) -> str:
             lines += ["", f"Last lines that trial {name} printed before it failed:", ""]
             lines += [f"    {line}" for line in trial.output]
     return "\n".join(lines) + "\n"
+
+
+def _noticed(state: RunState) -> list[str]:
+    """What was said when the run began, under a heading of its own."""
+    notices = state.header.get("notices")
+    if not notices:
+        return []
+    return ["", "## Said when the run began", "", *(f"* {plain(each)}" for each in notices)]
 
 
 def _cell(value: Any) -> str:

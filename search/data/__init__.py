@@ -1,6 +1,11 @@
 """Data sets by name or path, their splits, and the prepared arrays that trials read."""
 
-from search.data.class_counts import constant_answer, counts_of, imbalance_notice
+from search.data.class_counts import (
+    ClassCounts,
+    constant_answer,
+    counts_of,
+    imbalance_notice,
+)
 from search.data.dataset import Dataset, Split
 from search.data.decoding import Progress, no_progress
 from search.data.manifest import PreparedInfo, SplitSettings
@@ -11,6 +16,7 @@ from search.data.splits import balanced_subset, stratified_split
 
 __all__ = [
     "NAMED",
+    "ClassCounts",
     "Dataset",
     "PreparedData",
     "PreparedInfo",

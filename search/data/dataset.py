@@ -92,6 +92,14 @@ def cut_notice(test: Split, train: Split, test_fraction: float) -> str:
     )
 
 
+def validation_notice(validation: Split, where: str) -> str:
+    """Says that the source has a validation split, and that no other is cut."""
+    return (
+        f"The data has a validation split of its own: the {len(validation.labels):,} images of "
+        f"{where} are used as they are, and data.validation has no effect."
+    )
+
+
 def checked_dataset(
     train: Split,
     test: Split,

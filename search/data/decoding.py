@@ -15,7 +15,7 @@ import numpy as np
 from search.data.dataset import Images
 from search.data.listing import Findings, image_formats
 from search.data.origin import SourceFile, read_whole
-from search.data.wording import SHOWN_NAMES, counted, plain
+from search.data.wording import SHOWN_NAMES, counted, plain, some_of
 from search.errors import DataError
 
 if TYPE_CHECKING:
@@ -107,7 +107,16 @@ def decode(
     if images is None:
         raise AssertionError("a listing without images was let through")
     remarks.tell(findings)
+    _tell_formats(files, findings)
     return (np.ascontiguousarray(images[..., :1]) if all_grey else images), origin
+
+
+def _tell_formats(files: Sequence[Path], findings: Findings) -> None:
+    """Says how many images have which suffix: one that goes with a class gives it away."""
+    counts = Counter(file.suffix.lower() for file in files)
+    if len(counts) > 1:
+        listed = (f"{count:,} {suffix}" for suffix, count in counts.most_common())
+        findings.sentences.append(f"The images are of several formats: {some_of(listed)}.")
 
 
 class _NotEightBitError(Exception):

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from search.data.dataset import Dataset, Split, checked_dataset, cut_notice, cut_test
+from search.data.dataset import (
+    Dataset,
+    Split,
+    checked_dataset,
+    cut_notice,
+    cut_test,
+    validation_notice,
+)
 from search.data.decoding import Progress, decode, no_progress
 from search.data.folder_layout import list_splits
 from search.data.listing import Findings
@@ -61,6 +68,9 @@ def load_image_folder(
     every_label = np.array(labels, dtype=np.int64)
     splits = {kind: Split(images[part], every_label[part]) for kind, part in bounds.items()}
     train, validation = splits[TRAIN], splits.get(VALIDATION)
+    if validation is not None:
+        where = next(iter(listings[VALIDATION].values()))[0].parent.parent
+        findings.sentences.append(validation_notice(validation, f"{findings.name(where)}/"))
     if TEST in splits:
         test = splits[TEST]
     else:

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.data.arrays import checked_split
-from search.data.dataset import AnyArray, Dataset, Split, checked_dataset, cut_notice, cut_test
+from search.data.dataset import (
+    AnyArray,
+    Dataset,
+    Split,
+    checked_dataset,
+    cut_notice,
+    cut_test,
+    validation_notice,
+)
 from search.data.decoding import Progress, no_progress
 from search.data.npy import Archive
 from search.data.origin import SourceFile, record_of
@@ -57,7 +65,7 @@ def load_npz(
         kind: checked_split(arrays[pair[0]], arrays[pair[1]], pair, source)
         for kind, pair in names.splits.items()
     }
-    notices = _notices(names)
+    notices = _notices(names, splits)
     train, test = _with_test(splits, test_fraction, source, notices)
     return checked_dataset(
         train,
@@ -80,10 +88,13 @@ def _with_test(
     return train, test
 
 
-def _notices(names: _Names) -> list[str]:
-    if not names.unused:
-        return []
-    return [f"Arrays of the file that are not used: {some_of(names.unused)}."]
+def _notices(names: _Names, splits: Mapping[str, Split]) -> list[str]:
+    said = []
+    if VALIDATION in splits:
+        said.append(validation_notice(splits[VALIDATION], names.splits[VALIDATION][0]))
+    if names.unused:
+        said.append(f"Arrays of the file that are not used: {some_of(names.unused)}.")
+    return said
 
 
 def _read(
