@@ -205,12 +205,15 @@ def image_of_data(space: Space, progress: Progress = no_progress) -> tuple[Image
 
     Returns:
         The `ImageSpec`, and sentences on what was left out or assumed of the data.
+
+    Raises:
+        DataError: If the search would refuse the data.
     """
     name = str(space.data["name"])
     if name in CIFAR_CLASSES:
         return ImageSpec((32, 32, 3), CIFAR_CLASSES[name]), []
     dataset = _dataset(space, progress)
-    return _image_of(dataset), list(dataset.notices)
+    return _image_of(dataset), data_notices(dataset, split_settings(space))
 
 
 def _image_of(dataset: Dataset) -> ImageSpec:

@@ -25,6 +25,8 @@ from search.data.wording import counted, plain, some_of
 from search.errors import DataError, RunDirectoryError
 from search.files import storage_errors
 
+_ADJECTIVES = {"train": "training"}
+
 
 def check_source(
     info: PreparedInfo, folder: Path, settings: SplitSettings, load: Callable[[], Dataset]
@@ -132,7 +134,8 @@ def _count_differences(
     then: ClassCounts, now: ClassCounts, class_names: Sequence[str]
 ) -> list[str]:
     return [
-        f"{before:,} {split} images of {plain(name)} in the run, {after:,} now"
+        f"{before:,} {_ADJECTIVES.get(split, split)} images of {plain(name)} in the run, "
+        f"{after:,} now"
         for split in now
         if split in then
         for name, before, after in zip(class_names, then[split], now[split], strict=True)
