@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import time
@@ -47,7 +46,7 @@ from search.run_directory import (
 )
 from search.source_guard import check_same, check_source
 from search.space import Space
-from search.space_loading import parse_space
+from search.space_loading import recorded_space
 from search.state import RunState
 
 
@@ -255,7 +254,7 @@ def read_run(path: Path) -> RunState:
 
 def space_of(state: RunState, path: Path) -> Space:
     """The space that a run was started with, as its journal has it."""
-    return parse_space(json.dumps(state.header["space"]), f"the space of {path}")
+    return recorded_space(state.header["space"], f"the space of {path}")
 
 
 def split_settings(space: Space) -> SplitSettings:

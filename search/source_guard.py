@@ -21,9 +21,10 @@ from search.data import (
 )
 from search.data.origin import Changes, compare, read_origin, write_origin
 from search.data.sources import path_of, source_files
-from search.data.wording import counted, plain, some_of
+from search.data.wording import some_of
 from search.errors import DataError, RunDirectoryError
 from search.files import storage_errors
+from search.text import counted, printable
 
 _ADJECTIVES = {"train": "training"}
 
@@ -53,12 +54,15 @@ def check_source(
     if name in NAMED:
         return []
     if not os.path.exists(path_of(name)):
-        return [f"{plain(name)} is gone: the run goes on with its own copy, {plain(folder)}."]
+        return [
+            f"{printable(name)} is gone: the run goes on with its own copy, {printable(folder)}."
+        ]
     origin = read_origin(folder)
     if origin is None:
         return [
-            f"The run has no record of the files that {plain(name)} had when it began, so it "
-            f"is not known whether they changed; it goes on with its own copy, {plain(folder)}."
+            f"The run has no record of the files that {printable(name)} had when it began, so it "
+            "is not known whether they changed; it goes on with its own copy, "
+            f"{printable(folder)}."
         ]
     try:
         changes = compare(origin, source_files(name))
@@ -88,8 +92,8 @@ def check_same(dataset: Dataset, settings: SplitSettings, fingerprint: str) -> N
 
 def other_data(name: str, difference: str) -> RunDirectoryError:
     return RunDirectoryError(
-        f"{plain(name)} has changed since this run began: {difference.rstrip('.')}. Results on "
-        "other data would not compare, and nothing was changed. Restore the data as it was to "
+        f"{printable(name)} has changed since this run began: {difference.rstrip('.')}. Results "
+        "on other data would not compare, and nothing was changed. Restore the data as it was to "
         "go on with this run, or choose another --name for a run on the data as it is now."
     )
 
@@ -134,7 +138,7 @@ def _count_differences(
     then: ClassCounts, now: ClassCounts, class_names: Sequence[str]
 ) -> list[str]:
     return [
-        f"{before:,} {_ADJECTIVES.get(split, split)} images of {plain(name)} in the run, "
+        f"{before:,} {_ADJECTIVES.get(split, split)} images of {printable(name)} in the run, "
         f"{after:,} now"
         for split in now
         if split in then

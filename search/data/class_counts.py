@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from search.data.dataset import Labels
-from search.data.wording import plain
+from search.text import printable
 
 ClassCounts = Mapping[str, tuple[int, ...]]
 """Images of each class, in the order of the labels, by split: train, validation, test."""
@@ -47,8 +47,8 @@ def imbalance_notice(counts: ClassCounts, class_names: Sequence[str]) -> str | N
         return f"{train} training, {validation} validation and {test} test images"
 
     return (
-        f"The classes differ in size: the largest, {plain(class_names[largest])}, has "
-        f"{each_split(largest)}, the smallest, {plain(class_names[smallest])}, "
-        f"{each_split(smallest)}; answering {plain(class_names[label])} to every validation "
+        f"The classes differ in size: the largest, {printable(class_names[largest])}, has "
+        f"{each_split(largest)}, the smallest, {printable(class_names[smallest])}, "
+        f"{each_split(smallest)}; answering {printable(class_names[label])} to every validation "
         f"image has an accuracy of {accuracy:.4g}."
     )

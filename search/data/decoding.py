@@ -15,8 +15,9 @@ import numpy as np
 from search.data.dataset import Images
 from search.data.listing import Findings, image_formats
 from search.data.origin import SourceFile, read_whole
-from search.data.wording import SHOWN_NAMES, counted, plain, some_of
+from search.data.wording import SHOWN_NAMES, some_of
 from search.errors import DataError
+from search.text import counted, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -131,7 +132,7 @@ def _reason(error: Exception) -> str:
     name = type(error).__name__
     if name == "UnidentifiedImageError":
         return "no image that Pillow knows"
-    return plain(f"{name}: {str(error)[:100]}")
+    return printable(f"{name}: {str(error)[:100]}")
 
 
 def _pixels(content: bytes, image_size: int | None, file: Path, remarks: _Remarks) -> Images:
@@ -193,12 +194,12 @@ def _fit(image: Image.Image, size: int) -> Image.Image:
 
 def _broken_files(findings: Findings, total: int) -> DataError:
     broken = sorted(findings.broken)
-    listed = [f"{findings.name(path)} ({plain(why)})" for path, why in broken[:SHOWN_NAMES]]
+    listed = [f"{findings.name(path)} ({printable(why)})" for path, why in broken[:SHOWN_NAMES]]
     more = len(broken) - len(listed)
     tail = f"; and {more:,} more" if more > 0 else ""
     return DataError(
-        f"{counted(len(broken), 'file')} of {plain(findings.root)} cannot be read as images of "
-        "8 bits. Expected whole image files, 8 bits a channel. "
+        f"{counted(len(broken), 'file')} of {printable(findings.root)} cannot be read as images "
+        "of 8 bits. Expected whole image files, 8 bits a channel. "
         f"Received: {'; '.join(listed)}{tail}. Replace, convert or remove them."
     )
 
@@ -210,7 +211,7 @@ def _different_sizes(
     shorter = sorted(min(size) for size in sizes for _ in range(counts[size]))
     return DataError(
         "The images differ in size. Expected one size, or an image_size to bring them "
-        f"to. Received: {plain(one)} is {_size_text(first)}, {plain(other)} is "
+        f"to. Received: {printable(one)} is {_size_text(first)}, {printable(other)} is "
         f"{_size_text(second)}{f' and {len(more)} more sizes' if more else ''}. Set "
         f"data.image_size ({shorter[len(shorter) // 2]} is the middle one of their shorter "
         "sides), or resize the files."

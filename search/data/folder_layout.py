@@ -9,8 +9,9 @@ from pathlib import Path
 
 from search.data.listing import Contents, Findings, look_into
 from search.data.split_names import SPLIT_NAMES, TEST, TRAIN, VALIDATION, split_of
-from search.data.wording import counted, plain, some_of
+from search.data.wording import some_of
 from search.errors import DataError
+from search.text import counted, printable
 
 Listing = dict[str, list[Path]]
 """The image files of each class, by its name, sorted."""
@@ -156,7 +157,7 @@ def _refuse_extra_classes(
     if extra:
         alone = len(listing) == 1
         raise DataError(
-            f"{part.path / plain(extra[0])} is a class without training images. Expected the "
+            f"{part.path / printable(extra[0])} is a class without training images. Expected the "
             f"classes of {train.path}: {some_of(class_names)}. "
             f"Received: {counted(len(extra), 'other class', 'other classes')}: {some_of(extra)}. "
             + (
@@ -188,7 +189,7 @@ def _list_classes(part: Contents, findings: Findings, *, at_least: int) -> Listi
 
 def _too_few_classes(part: Contents) -> DataError:
     folders = part.folders
-    found = [f"{len(folders)} sub-folders{f' ({plain(folders[0].name)})' if folders else ''}"]
+    found = [f"{len(folders)} sub-folders{f' ({printable(folders[0].name)})' if folders else ''}"]
     if part.images:
         found.append(f"{counted(len(part.images), 'image')} beside them")
     tables = [file.name for file in part.others if file.suffix.lower() in (".npz", ".csv")]
@@ -199,7 +200,7 @@ def _too_few_classes(part: Contents) -> DataError:
         f"{part.path} has too few classes. Expected two or more sub-folders, one a class, with "
         f"image files. Received: {', '.join(found)}. "
         + (
-            f"If the data is {plain(npz[0].name)}, give its path."
+            f"If the data is {printable(npz[0].name)}, give its path."
             if npz
             else "Sort the images into one sub-folder a class."
         )
@@ -225,9 +226,9 @@ def _too_deep(part: Contents, deeper: Mapping[str, Contents]) -> DataError:
     else:
         advice = "Move the images up, so that each class folder has image files alone."
     return DataError(
-        f"The class folder {part.path / plain(name)} has folders in it. Expected image files, or "
-        "the layout train/CLASS/, with val/CLASS/ and test/CLASS/ where there are such splits. "
-        f"Received: {plain(inner.folders[0].name)}/. {advice}"
+        f"The class folder {part.path / printable(name)} has folders in it. Expected image files, "
+        "or the layout train/CLASS/, with val/CLASS/ and test/CLASS/ where there are such splits. "
+        f"Received: {printable(inner.folders[0].name)}/. {advice}"
     )
 
 
@@ -235,7 +236,7 @@ def _without_images(part: Contents, empty: Sequence[Contents]) -> DataError:
     others = [file for each in empty for file in each.others]
     folders = some_of(each.path.name for each in empty)
     return DataError(
-        f"The class folder {part.path / plain(empty[0].path.name)} has no images"
+        f"The class folder {part.path / printable(empty[0].path.name)} has no images"
         f"{f' (nor have {len(empty) - 1} more: {folders})' if len(empty) > 1 else ''}. "
         "Expected image files that Pillow reads, such as .png, .jpg, .gif, .tif or .webp. "
         f"Received: {f'other files: {some_of(f.name for f in others)}' if others else 'none'}. "

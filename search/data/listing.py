@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from search.data.wording import counted, plain, some_of
+from search.data.wording import some_of
 from search.errors import DataError
+from search.text import counted, printable
 
 _CLUTTER = {
     "thumbs.db",
@@ -149,7 +150,7 @@ class Findings:
 
     def name(self, path: Path) -> str:
         """A path below the root as a person reads it."""
-        return plain(os.path.relpath(path, self.root))
+        return printable(os.path.relpath(path, self.root))
 
     def names(self, paths: Iterable[Path]) -> str:
         return some_of(os.path.relpath(path, self.root) for path in paths)

@@ -21,8 +21,9 @@ from search.data.decoding import Progress, no_progress
 from search.data.npy import Archive
 from search.data.origin import SourceFile, record_of
 from search.data.split_names import TEST, TRAIN, VALIDATION, split_of
-from search.data.wording import plain, some_of
+from search.data.wording import some_of
 from search.errors import DataError
+from search.text import printable
 
 CLASS_NAMES = "class_names"
 
@@ -117,7 +118,7 @@ def _read(
     except DataError:
         raise
     except Exception as error:  # zipfile, its decompressors and NumPy each have their own
-        where = f"{plain(reading)} in {source}" if reading else source
+        where = f"{printable(reading)} in {source}" if reading else source
         raise DataError(
             f"{where} cannot be read. Expected a .npz file as numpy.savez writes it, with plain "
             f"arrays and no pickled objects. Received: {_short(error)}. Save the file again with "
@@ -128,7 +129,7 @@ def _read(
 def _short(error: BaseException) -> str:
     """The first line of an error, cut to a readable length."""
     line = (str(error).strip().splitlines() or [""])[0]
-    return plain(f"{type(error).__name__}: {line[:200]}")
+    return printable(f"{type(error).__name__}: {line[:200]}")
 
 
 def _names_of(keys: Sequence[str], source: str) -> _Names:

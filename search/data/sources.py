@@ -22,8 +22,8 @@ from search.data.folder import load_image_folder
 from search.data.folder_layout import list_splits, unwrapped
 from search.data.listing import Findings
 from search.data.npz import load_npz
-from search.data.wording import plain
 from search.errors import DataError, did_you_mean
+from search.text import printable
 
 NAMED = ("cifar10", "cifar100", "cifar10-sample")
 
@@ -143,7 +143,7 @@ def _root_of(path: Path, name: str) -> Path:
 def _said_where(dataset: Dataset, path: Path, root: Path) -> Dataset:
     if root == path:
         return dataset
-    said = f"The data is read from {plain(root)}, the one folder in {plain(path)}."
+    said = f"The data is read from {printable(root)}, the one folder in {printable(path)}."
     return dataclasses.replace(dataset, notices=(said, *dataset.notices))
 
 
@@ -215,4 +215,4 @@ def _download_manners() -> Iterator[None]:
 def _short(error: BaseException) -> str:
     """The first line of an error, cut to a readable length."""
     line = (str(error).strip().splitlines() or [""])[0]
-    return plain(f"{type(error).__name__}: {line[:200]}")
+    return printable(f"{type(error).__name__}: {line[:200]}")

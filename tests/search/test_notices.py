@@ -19,6 +19,7 @@ from search.report import print_export, print_notices
 from search.run import image_of_data
 from search.signals import Interrupted
 from search.space_loading import parse_space
+from search.text import markdown
 from tests.search import example
 from tests.search.command import run
 from tests.search.data_files import write_images
@@ -63,7 +64,7 @@ def test_a_run_says_what_it_does_with_its_data(tmp_path: Path) -> None:
     metrics = json.loads((directory / "best" / "metrics.json").read_text())
     assert metrics["constant_answer"] == {"accuracy": 0.875, "class": "[sound]"}
     summary = (directory / "summary.md").read_text()
-    assert all(f"* {line.strip()}" in summary.splitlines() for line in told)
+    assert all(f"* {markdown(line.strip())}" in summary.splitlines() for line in told)
     manifest = json.loads((directory / "data" / "data.json").read_text())
     assert manifest["class_counts"] == {"train": [20, 2], "validation": [9, 1], "test": [7, 1]}
 
