@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
+from typing import Any, NoReturn
 
 from search import __version__
+from search.text import printable
 
 EPILOG = """\
 where attention can go:
@@ -26,9 +29,19 @@ The same command resumes a search that was stopped, by whatever. Exit codes:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options by their whole names alone, and shows what it refuses as text."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def search_parser() -> argparse.ArgumentParser:
     """The arguments of the command itself."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search",
         usage="cbam-search --space FILE_OR_NAME [options]",
         description="Searches whether, which and where attention pays off in a CNN, and "
@@ -54,7 +67,7 @@ def search_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="trials side by side (one a GPU, else one a core); the result does not depend on it",
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed instead of the space's")
+    parser.add_argument("--seed", type=_whole, metavar="N", help="seed instead of the space's")
     parser.add_argument(
         "--max-epochs", type=_positive, metavar="N", help="full budget instead of the space's"
     )
@@ -86,7 +99,7 @@ def search_parser() -> argparse.ArgumentParser:
 
 def export_parser() -> argparse.ArgumentParser:
     """The arguments of `export`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search export", description="Exports the best model of a run to RUN/best."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
@@ -96,9 +109,7 @@ def export_parser() -> argparse.ArgumentParser:
 
 def summary_parser() -> argparse.ArgumentParser:
     """The arguments of `summary`."""
-    parser = argparse.ArgumentParser(
-        prog="cbam-search summary", description="Prints every trial of a run."
-    )
+    parser = _Parser(prog="cbam-search summary", description="Prints every trial of a run.")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument(
         "--format", choices=("table", "csv", "json", "markdown"), default="table", help="(table)"
@@ -108,7 +119,7 @@ def summary_parser() -> argparse.ArgumentParser:
 
 def sites_parser() -> argparse.ArgumentParser:
     """The arguments of `sites`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search sites",
         description="Lists where attention can go in a space's backbone: layer, stage, port, "
         "channels, map size, and the parameters and multiply-adds it would add. Nothing is "
@@ -130,7 +141,7 @@ def sites_parser() -> argparse.ArgumentParser:
 
 def verify_parser() -> argparse.ArgumentParser:
     """The arguments of `verify`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search verify",
         description="Checks journal, decisions, curves and scores, data, checkpoints, "
         "KerasTuner's views and the exported model of a run, and lists what is wrong.",
@@ -141,15 +152,21 @@ def verify_parser() -> argparse.ArgumentParser:
 
 
 def _image(text: str) -> tuple[int, int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
+    if not re.fullmatch(r"([1-9][0-9]{0,4}x){2}[1-9][0-9]{0,4}", text.lower()):
         raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTHxCHANNELS, got {text}")
-    height, width, channels = map(int, parts)
+    height, width, channels = map(int, text.lower().split("x"))
     return height, width, channels
 
 
+def _whole(text: str) -> int:
+    # int() also takes 1_000, blanks and the digits of other scripts.
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text[:40]}")
+    return int(text)
+
+
 def _positive(text: str) -> int:
-    value = int(text)
+    value = _whole(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
     return value

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from hypermodels.backbones import BackboneError, family
@@ -18,11 +19,11 @@ from hypermodels.cost import BackboneDescription, describe_backbone
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
 from search.assignment import DescribeRequest
+from search.data import Progress
 from search.definition import tuned_sections
 from search.errors import RunDirectoryError, SpaceError
 from search.executors.local import LocalExecutor
 from search.journal import Record
-from search.signals import Signals
 from search.single_task import run_to_end
 from search.space import Space
 from search.worker import Task
@@ -72,7 +73,7 @@ def is_foreign(settings: Settings) -> bool:
 
 
 def describe_foreign(
-    space: Space, image: ImageSpec, known: Mapping[str, Record], signals: Signals
+    space: Space, image: ImageSpec, known: Mapping[str, Record], progress: Progress
 ) -> dict[str, Record]:
     """Looks at every foreign backbone of a space that is not known yet.
 
@@ -80,7 +81,7 @@ def describe_foreign(
         space: The `Space`.
         image: The `ImageSpec` of its data.
         known: Records that there are, by the digest of their settings.
-        signals: Looked at while a worker builds.
+        progress: Called while a worker builds.
 
     Returns:
         A record `backbone` for each, by the digest of its settings.
@@ -103,7 +104,7 @@ def describe_foreign(
         tempfile.TemporaryDirectory(prefix="cbam-search-") as scratch,
         LocalExecutor(1, Path(scratch) / "workers.log", Path(scratch) / "compiled") as executor,
     ):
-        for settings in missing:
+        for index, settings in enumerate(missing):
             task = Task(
                 "search.describe_worker:describe",
                 DescribeRequest(settings, image),
@@ -112,13 +113,22 @@ def describe_foreign(
                 Path(scratch) / "output.log",
             )
             what = f"{space.source}: backbone.model: {settings['model']} could not be tried"
-            result = run_to_end(executor, task, signals, what, SpaceError)
+            trying = f"Trying {settings['model']} in a worker process"
+            check = partial(progress, trying, index, len(missing))
+            result = run_to_end(executor, task, check, what, SpaceError)
             found[digest(dict(settings))] = {
                 "type": "backbone",
                 "settings": dict(settings),
                 **result,
             }
     return found
+
+
+def notices_of(described: Mapping[str, Record]) -> list[str]:
+    """What there is to say about foreign backbones, each sentence once."""
+    return list(
+        dict.fromkeys(notice for record in described.values() for notice in record["notices"])
+    )
 
 
 def _foreign(space: Space) -> Iterator[Settings]:

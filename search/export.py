@@ -6,12 +6,14 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from search.assignment import Assignment, ExportRequest
+from search.data import Progress
 from search.entries import kind_of, remove
 from search.errors import ExportError, SearchFailedError
 from search.executors.local import LocalExecutor
@@ -21,7 +23,6 @@ from search.files import storage_errors, sync_folder, write_json, write_text
 from search.keras_in_driver import keras_backend
 from search.run import Run
 from search.run_directory import best_folder, checkpoint_path
-from search.signals import Signals
 from search.single_task import run_to_end
 from search.state import TrialState
 from search.tuner import assignment_of
@@ -43,7 +44,7 @@ class Exported:
     metrics: dict[str, Any]
 
 
-def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported:
+def export_best(run: Run, executor: LocalExecutor, progress: Progress) -> Exported:
     """Exports the best trial of a run to its folder `best/`, unless it is there already.
 
     The test images are read here; the journal says so before it happens. (`verify` opens
@@ -62,35 +63,37 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
     for record in reversed(run.state.exports):
         if record["trial"] == best.trial_id and (folder / "metrics.json").exists():
             return Exported(folder, best.trial_id, record["metrics"])
-    partial = run.path / "best.partial"
-    with storage_errors("the exported model", partial):
-        remove(partial)
-        partial.mkdir()
+    target = run.path / "best.partial"
+    with storage_errors("the exported model", target):
+        remove(target)
+        target.mkdir()
     _record_test_read(run, best.trial_id)
     assignment = assignment_of(run, best)
     request = ExportRequest(
-        assignment, float(best.score or 0.0), partial.resolve(), keras_backend()
+        assignment, float(best.score or 0.0), target.resolve(), keras_backend()
     )
-    exporting = f"trial {best.trial_id} could not be exported"
+    exporting = f"Exporting trial {best.trial_id}"
     if not checkpoint_path(run.path, best.lineage).exists():
         # Somebody deleted it; the same training gives the same state once more.
         task = _task("search.trial:train", assignment, assignment, run)
-        run_to_end(executor, task, signals, exporting, ExportError)
+        training = f"Training trial {best.trial_id} again"
+        check = partial(progress, training, 0, 1)
+        run_to_end(executor, task, check, f"{training} failed", ExportError)
     metrics: dict[str, Any] = {
         "trial": best.trial_id,
         "objective": run.space.search["objective"],
         "score": best.score,
         "parameters": best.parameters,
         "macs": best.macs,
-        **save_model(run, request, executor, signals, exporting),
+        **save_model(run, request, executor, progress, exporting),
     }
-    with storage_errors("the exported model", partial):
+    with storage_errors("the exported model", target):
         for name in (EXPECTED, WEIGHTS):
-            (partial / name).unlink()
-        write_json(partial / "metrics.json", metrics)
-        write_text(partial / "hyperparameters.yaml", fixed_space(run, best))
-        files = exported_files(partial)
-        _publish(partial, folder)
+            (target / name).unlink()
+        write_json(target / "metrics.json", metrics)
+        write_text(target / "hyperparameters.yaml", fixed_space(run, best))
+        files = exported_files(target)
+        _publish(target, folder)
     run.record({"type": "export", "trial": best.trial_id, "metrics": metrics, "files": files})
     return Exported(folder, best.trial_id, metrics)
 
@@ -137,8 +140,12 @@ def _best(run: Run) -> TrialState:
     return ranked[0]
 
 
+STEPS = ("take", "save", "compare", "compare_keras")
+"""The tasks of an export, each in a process of its own."""
+
+
 def save_model(
-    run: Run, request: ExportRequest, executor: LocalExecutor, signals: Signals, what: str
+    run: Run, request: ExportRequest, executor: LocalExecutor, progress: Progress, doing: str
 ) -> dict[str, Any]:
     """Has a model saved and compared, in processes of their own; see `export_worker.py`.
 
@@ -146,8 +153,8 @@ def save_model(
         run: The open `Run`.
         request: What to save and where to.
         executor: Where it is done.
-        signals: Looked at meanwhile.
-        what: The beginning of the sentence that says that it failed.
+        progress: Called meanwhile.
+        doing: What is being done, for a person.
 
     Returns:
         A dict with the metrics of the model; `largest_difference` of a class score, by
@@ -160,7 +167,8 @@ def save_model(
 
     def done(step: str, on: str) -> dict[str, Any]:
         task = _task(f"search.export_worker:{step}", request, request.assignment, run, on)
-        return run_to_end(executor, task, signals, what, ExportError)
+        check = partial(progress, doing, STEPS.index(step), len(STEPS))
+        return run_to_end(executor, task, check, f"{doing} failed", ExportError)
 
     metrics = done("take", request.backend)
     saved = done("save", "tensorflow")
@@ -191,9 +199,9 @@ def _task(
     return Task(function, payload, assignment.trial_id, assignment.threads, log, on)
 
 
-def _publish(partial: Path, folder: Path) -> None:
+def _publish(finished: Path, folder: Path) -> None:
     """Puts a finished folder in its place; a reader sees the old one or the new one."""
-    for root, _, files in os.walk(partial):
+    for root, _, files in os.walk(finished):
         for name in files:
             with (Path(root) / name).open("rb") as file:
                 os.fsync(file.fileno())
@@ -202,7 +210,7 @@ def _publish(partial: Path, folder: Path) -> None:
     remove(old)
     if kind_of(folder):
         folder.rename(old)
-    partial.rename(folder)
+    finished.rename(folder)
     sync_folder(folder.parent)
     with contextlib.suppress(OSError):  # it costs room until the next export
         remove(old)

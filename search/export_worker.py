@@ -26,7 +26,7 @@ from hypermodels.network import build_network
 from hypermodels.serving import serving_model
 from search.assignment import ExportRequest
 from search.checkpoint import load_checkpoint
-from search.data import PreparedData, open_prepared, open_test
+from search.data import PreparedData, constant_answer, counts_of, open_prepared, open_test
 from search.errors import ExportError
 from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.run_directory import checkpoint_path, data_folder
@@ -74,6 +74,7 @@ def take(request: ExportRequest, report: Report) -> dict[str, Any]:
     if request.rehearsal:
         return {}
     labels = open_test(data_folder(request.assignment.run_directory)).labels
+    answer, share = constant_answer(counts_of(labels, len(data.info.class_names)))
     right = int((scores.argmax(axis=1) == labels).sum())
     return {
         "epochs": request.assignment.epochs,
@@ -81,6 +82,7 @@ def take(request: ExportRequest, report: Report) -> dict[str, Any]:
         "validation_images": len(data.validation.labels),
         "test": {"accuracy": right / len(labels), "correct": right},
         "test_images": len(labels),
+        "constant_answer": {"accuracy": share, "class": data.info.class_names[answer]},
         "classes": len(data.info.class_names),
     }
 

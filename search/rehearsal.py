@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Iterator
 
 from search.assignment import ExportRequest
+from search.data import Progress
 from search.descriptions import is_foreign
 from search.entries import remove
 from search.errors import ExportError, SpaceError
@@ -22,13 +23,12 @@ from search.hyperband import TrialPlan
 from search.keras_in_driver import keras_backend
 from search.run import Run
 from search.run_directory import rehearsal_folder
-from search.signals import Signals
 from search.state import planned
 from search.tuner import SearchTuner, assignment_of
 
 
 def rehearse(
-    run: Run, tuner: SearchTuner, executor: LocalExecutor, signals: Signals
+    run: Run, tuner: SearchTuner, executor: LocalExecutor, progress: Progress
 ) -> tuple[str, ...]:
     """Goes through an export of each kind of network, untrained, if nothing is trained yet.
 
@@ -36,7 +36,7 @@ def rehearse(
         run: The open `Run`.
         tuner: Knows the trials to come.
         executor: Where it is done; nothing else runs on it.
-        signals: Looked at meanwhile.
+        progress: Called meanwhile.
 
     Returns:
         What a person should know of the exports to come, a sentence each.
@@ -49,7 +49,7 @@ def rehearse(
         return ()
     found: dict[str, None] = {}
     for name, plan in _unproven(tuner.oracle.plans()).items():
-        for note in _rehearse_one(run, name, plan, executor, signals):
+        for note in _rehearse_one(run, name, plan, executor, progress):
             found.setdefault(note)
     return tuple(found)
 
@@ -71,7 +71,7 @@ def _without_attention(plan: TrialPlan) -> bool:
 
 
 def _rehearse_one(
-    run: Run, name: str, plan: TrialPlan, executor: LocalExecutor, signals: Signals
+    run: Run, name: str, plan: TrialPlan, executor: LocalExecutor, progress: Progress
 ) -> Iterator[str]:
     folder = rehearsal_folder(run.path)
     with storage_errors("the rehearsal of the export", folder):
@@ -81,7 +81,7 @@ def _rehearse_one(
         assignment_of(run, planned(plan)), 0.0, folder.resolve(), keras_backend(), rehearsal=True
     )
     try:
-        result = save_model(run, request, executor, signals, f"{name} cannot be exported")
+        result = save_model(run, request, executor, progress, f"Trying to export {name}")
     except ExportError as error:
         raise SpaceError(
             f"{run.space.source}: backbone: {str(error).rstrip('.')}. This was tried with the "

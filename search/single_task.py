@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from search.assignment import MachineFault, TrialDone, TrialFailed, WorkerDied
 from search.errors import CbamSearchError
 from search.executors.local import LocalExecutor
 from search.files import last_lines
-from search.signals import Signals
 from search.worker import Task
 
 MAX_DEATHS = 3
@@ -18,7 +18,7 @@ MAX_DEATHS = 3
 def run_to_end(
     executor: LocalExecutor,
     task: Task,
-    signals: Signals,
+    check: Callable[[], object],
     what: str,
     error: type[CbamSearchError],
 ) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def run_to_end(
     Args:
         executor: The executor.
         task: The `Task`.
-        signals: Looked at between events.
+        check: Called between events; may raise to end it.
         what: What went wrong where the task fails, the beginning of a sentence.
         error: The class of the error then, unless the machine is at fault.
 
@@ -40,7 +40,7 @@ def run_to_end(
     """
     reason = ""
     for _ in range(MAX_DEATHS):
-        last = _attempt(executor, task, signals)
+        last = _attempt(executor, task, check)
         if isinstance(last, TrialDone):
             return last.result
         reason = last.reason.rstrip(".")
@@ -54,7 +54,7 @@ def run_to_end(
 
 
 def _attempt(
-    executor: LocalExecutor, task: Task, signals: Signals
+    executor: LocalExecutor, task: Task, check: Callable[[], object]
 ) -> TrialDone | TrialFailed | WorkerDied | MachineFault:
     last: TrialDone | TrialFailed | WorkerDied | MachineFault | None = None
     executor.submit(executor.idle()[0], task)
@@ -62,6 +62,6 @@ def _attempt(
         for _, event in executor.events(0.5):
             if isinstance(event, TrialDone | TrialFailed | WorkerDied | MachineFault):
                 last = event
-        signals.check()
+        check()
     assert last is not None, "a worker that is gone has said how it ended"
     return last
