@@ -69,6 +69,7 @@ class CostModel:
     def __init__(self, image: ImageSpec) -> None:
         self._image = image
         self._backbones: dict[str, _Backbone] = {}
+        self._last: tuple[Configuration | None, list[_Attended]] = None, []
 
     def cost(self, configuration: Configuration) -> Cost:
         """Parameters and multiply-adds of the whole network.
@@ -90,14 +91,24 @@ class CostModel:
         Two settings that differ in name alone are one: a ratio that gives the same hidden
         units everywhere, `stages: [1, 2, 3]` of three, `se` that pools as `channel` does.
         """
+        return identity_of(configuration, self.attention_identity(configuration))
+
+    def attention_identity(self, configuration: Configuration) -> list[list[Any]]:
+        """What attention stands where: equal for settings that put the same layers in."""
         backbone = self._backbone(configuration.backbone)
-        return digest(
-            {
-                "backbone": dict(configuration.backbone),
-                "sites": [each.identity() for each in self._attended(configuration, backbone)],
-                "recipe": recipe_identity(configuration.recipe),
-            }
-        )
+        return [each.identity() for each in self._attended(configuration, backbone)]
+
+    def least(self, backbone: Mapping[str, Value]) -> Cost:
+        """What a backbone weighs without its own gates: no attention makes it weigh less.
+
+        Raises:
+            BackboneError: If the backbone does not fit the images.
+        """
+        built = self._backbone(backbone)
+        total = built.cost
+        for gate in built.own.values():
+            total = total - gate
+        return total
 
     def infeasible(self, configuration: Configuration) -> str | None:
         """Why a configuration cannot be built sensibly, or `None` if it can."""
@@ -132,6 +143,14 @@ class CostModel:
 
     def _attended(self, configuration: Configuration, backbone: _Backbone) -> list[_Attended]:
         """The attention layers of a configuration, none of them built."""
+        known, attended = self._last
+        if known is not configuration:  # a search asks for several things of each in turn
+            attended = self._placed(configuration, backbone)
+            self._last = configuration, attended
+        return attended
+
+    @staticmethod
+    def _placed(configuration: Configuration, backbone: _Backbone) -> list[_Attended]:
         return [
             _Attended(
                 place,
@@ -158,6 +177,17 @@ class CostModel:
                 },
             )
         return self._backbones[key]
+
+
+def identity_of(configuration: Configuration, attention: list[list[Any]]) -> str:
+    """The hash of a configuration whose `CostModel.attention_identity` is known."""
+    return digest(
+        {
+            "backbone": dict(configuration.backbone),
+            "sites": attention,
+            "recipe": recipe_identity(configuration.recipe),
+        }
+    )
 
 
 @dataclass(frozen=True)
