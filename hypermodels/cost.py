@@ -154,6 +154,7 @@ class CostModel:
         self._image = image
         self._describe = describe
         self._backbones: dict[str, BackboneDescription] = {}
+        self._last: tuple[Configuration | None, list[_Attended]] = None, []
 
     def cost(self, configuration: Configuration) -> Cost:
         """Parameters and multiply-adds of the whole network.
@@ -175,14 +176,24 @@ class CostModel:
         Two settings that differ in name alone are one: a ratio that gives the same hidden
         units everywhere, `stages: [1, 2, 3]` of three, `se` that pools as `channel` does.
         """
+        return identity_of(configuration, self.attention_identity(configuration))
+
+    def attention_identity(self, configuration: Configuration) -> list[list[Any]]:
+        """What attention stands where: equal for settings that put the same layers in."""
         backbone = self.backbone(configuration.backbone)
-        return digest(
-            {
-                "backbone": dict(configuration.backbone),
-                "sites": [each.identity() for each in self._attended(configuration, backbone)],
-                "recipe": recipe_identity(configuration.recipe),
-            }
-        )
+        return [each.identity() for each in self._attended(configuration, backbone)]
+
+    def least(self, backbone: Mapping[str, Value]) -> Cost:
+        """What a backbone weighs without its own gates: no attention makes it weigh less.
+
+        Raises:
+            BackboneError: If the backbone does not fit the images.
+        """
+        built = self.backbone(backbone)
+        total = built.cost
+        for gate in built.own.values():
+            total = total - gate
+        return total
 
     def infeasible(self, configuration: Configuration) -> str | None:
         """Why a configuration cannot be built sensibly, or `None` if it can."""
@@ -219,6 +230,14 @@ class CostModel:
         self, configuration: Configuration, backbone: BackboneDescription
     ) -> list[_Attended]:
         """The attention layers of a configuration, none of them built."""
+        known, attended = self._last
+        if known is not configuration:  # a search asks for several things of each in turn
+            attended = self._placed(configuration, backbone)
+            self._last = configuration, attended
+        return attended
+
+    @staticmethod
+    def _placed(configuration: Configuration, backbone: BackboneDescription) -> list[_Attended]:
         return [
             _Attended(
                 place,
@@ -239,6 +258,17 @@ class CostModel:
         if key not in self._backbones:
             self._backbones[key] = self._describe(settings, self._image)
         return self._backbones[key]
+
+
+def identity_of(configuration: Configuration, attention: list[list[Any]]) -> str:
+    """The hash of a configuration whose `CostModel.attention_identity` is known."""
+    return digest(
+        {
+            "backbone": dict(configuration.backbone),
+            "sites": attention,
+            "recipe": recipe_identity(configuration.recipe),
+        }
+    )
 
 
 @dataclass(frozen=True)

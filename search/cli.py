@@ -132,6 +132,7 @@ def _search(options: argparse.Namespace, arguments: list[str]) -> int:
         max_epochs=options.max_epochs,
         hyperband_iterations=options.hyperband_iterations,
     )
+    space.check_size()
     name = options.name or Path(options.space).stem
     _check_readable("--data", options.data or "")
     if Path(name).name != name or name in (".", ".."):

@@ -201,7 +201,7 @@ def _checked_data(
     backbone_files(space)  # raises if one cannot be read
     image = _image_of(dataset)
     described = describe_foreign(space, image, {}, progress)
-    check_feasible(space, CostModel(image, Descriptions(described)))
+    check_feasible(space, CostModel(image, Descriptions(described)), progress)
     check_pretrained(space, image)
     return dataset, [*notices, *notices_of(described)], described
 
