@@ -18,6 +18,7 @@ from search.assignment import (
     TrialDone,
     TrialFailed,
     WorkerDied,
+    WorkerLost,
 )
 from search.errors import ExportError, SearchFailedError
 from search.executors.local import LocalExecutor
@@ -154,6 +155,8 @@ def _run_task(
                 result = event.result
             elif isinstance(event, WorkerDied) and deaths + 1 < MAX_DEATHS:
                 deaths += 1
+                executor.submit(worker, task)
+            elif isinstance(event, WorkerLost):
                 executor.submit(worker, task)
             elif isinstance(event, TrialFailed | WorkerDied | MachineFault):
                 error = event.error if isinstance(event, MachineFault) else ExportError

@@ -18,6 +18,7 @@ from hypermodels.hypermodel import AttentionHyperModel
 from search.definition import OBJECTIVES
 from search.errors import RunDirectoryError
 from search.files import storage_errors, write_text
+from search.first_trials import all_failed, first_trials
 from search.hyperband import Hyperband, TrialPlan
 from search.run_directory import trial_folder
 from search.space import Space, tuned_values
@@ -69,11 +70,16 @@ class HyperbandOracle(kt.Oracle):
         busy = {plan.lineage for plan in running.values()}
         ids = {plan.trial_id for plan in running.values()}
         ended = self._state.outcomes()
-        for plan in self.plans():
+        plans = self._hyperband.trials(ended)
+        for plan in first_trials(plans, ended) or plans:
             if plan.trial_id in ended or plan.trial_id in ids or plan.lineage in busy:
                 continue
             return plan
         return None
+
+    def all_failed(self) -> list[TrialPlan]:
+        """The first trials, if every one of them has failed; else an empty list."""
+        return all_failed(self.plans(), self._state.outcomes())
 
     def waiting(self) -> bool:
         """Whether a trial waits for a worker."""

@@ -23,6 +23,7 @@ from search.assignment import (
     TrialDone,
     TrialFailed,
     WorkerDied,
+    WorkerLost,
 )
 from search.candidates import SampledCandidates
 from search.errors import SearchFailedError
@@ -115,7 +116,7 @@ class SearchTuner(kt.Tuner):
 
         Raises:
             Interrupted: If a signal asked for the end; everything is kept.
-            SearchFailedError: If no trial finished.
+            SearchFailedError: If no trial finished, or the first ones have all failed.
             StorageError: If the machine refused a write.
         """
         began, used = time.monotonic(), time.process_time()
@@ -142,7 +143,7 @@ class SearchTuner(kt.Tuner):
     def _search(self, watcher: Watcher) -> None:
         self.save()
         discard_unneeded(self._run, self.hyperband, self._keep)
-        while True:
+        while not self.oracle.all_failed():
             self._hand_out(watcher)
             if not self._executor.running():
                 break
@@ -211,6 +212,8 @@ class SearchTuner(kt.Tuner):
             self._end(event.trial_id, FAILED, None, event.reason, event.seconds)
         elif isinstance(event, WorkerDied):
             self._worker_died(worker, event)
+        elif isinstance(event, WorkerLost):
+            self.oracle.release(worker)  # handed out again; it is nothing that the trial did
         elif isinstance(event, MachineFault):
             reason = event.reason.rstrip(".")
             raise event.error(
@@ -278,15 +281,24 @@ class SearchTuner(kt.Tuner):
         discard_unneeded(self._run, self.hyperband, self._keep)
 
     def _why_nothing_finished(self) -> str:
-        failed = [trial for trial in self._run.state.trials.values() if trial.reason]
-        first = failed[0] if failed else None
-        detail = (
-            f" The first, {first.trial_id}: {first.reason}. Its output is in "
-            f"{self._log(first.trial_id)}."
-            if first
-            else ""
+        trials = self._run.state.trials
+        stopped = len(self.oracle.all_failed())
+        text = (
+            f"the first {stopped} trials have all failed, so the search has stopped."
+            if stopped
+            else f"none of {len(trials)} trials finished."
         )
-        return f"none of {len(self._run.state.trials)} trials finished.{detail}"
+        failed = [trial for trial in trials.values() if trial.reason]
+        if failed:
+            first = failed[0]
+            lines = " | ".join(line.strip() for line in first.output[-3:])
+            text += f" The first, {first.trial_id}: {first.reason.rstrip('.')}."
+            text += f" The last lines that it printed: {lines}." if lines else ""
+            text += f" Its output is in {self._log(first.trial_id)}."
+        return (
+            f"{text} Mend the cause in the space, the data or the model, and start the search "
+            "under another --name: in this run, these trials stay failed."
+        )
 
 
 def image_of(run: Run) -> ImageSpec:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from search.assignment import ExportRequest, TrialDone
+from search.assignment import ExportRequest, TrialDone, WorkerLost
 from search.data import open_prepared, open_test
 from search.errors import CbamSearchError
 from search.executors.local import LocalExecutor
@@ -182,7 +182,10 @@ def _check_export(run: Run, executor: LocalExecutor, findings: Findings) -> None
     )
     executor.submit(executor.idle()[0], task)
     while executor.running():
-        for _, event in executor.events(0.5):
+        for worker, event in executor.events(0.5):
+            if isinstance(event, WorkerLost):
+                executor.submit(worker, task)
+                continue
             if not isinstance(event, TrialDone):
                 reason = getattr(event, "reason", event)
                 findings.wrong.append(f"the exported model in {folder} cannot be used: {reason}")
