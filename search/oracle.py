@@ -79,7 +79,10 @@ class HyperbandOracle(kt.Oracle):
 
     def all_failed(self) -> list[TrialPlan]:
         """The first trials, if every one of them has failed; else an empty list."""
-        return all_failed(self.plans(), self._state.outcomes())
+        ended = self._state.outcomes()
+        if any(outcome.score is not None for outcome in ended.values()):
+            return []  # at once: this is asked all the time
+        return all_failed(self._hyperband.trials(ended), ended)
 
     def waiting(self) -> bool:
         """Whether a trial waits for a worker."""
