@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
 from search import __version__
 from search.text import printable
+
+MAX_WORKERS = 1024
+"""Trials side by side; each is a process, with a gigabyte or so of memory."""
+
+MAX_COUNT = 10**15
+MAX_SIDE = 2**16
 
 EPILOG = """\
 where attention can go:
@@ -62,11 +69,11 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="name of the run directory (the space's name)")
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=_workers,
         metavar="N",
         help="trials side by side (one a GPU, else one a core); the result does not depend on it",
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed instead of the space's")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="seed instead of the space's")
     parser.add_argument(
         "--max-epochs", type=_positive, metavar="N", help="full budget instead of the space's"
     )
@@ -152,14 +159,32 @@ def verify_parser() -> argparse.ArgumentParser:
 
 def _image(text: str) -> tuple[int, int, int]:
     parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTHxCHANNELS, got {text}")
-    height, width, channels = map(int, parts)
+    if len(parts) != 3:
+        raise argparse.ArgumentTypeError(
+            f"expected HEIGHTxWIDTHxCHANNELS, such as 32x32x3. Received: {text[:60]}"
+        )
+    height, width, channels = (_whole(part, 1, MAX_SIDE) for part in parts)
     return height, width, channels
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return _whole(text, 1, MAX_COUNT)
+
+
+def _workers(text: str) -> int:
+    return _whole(text, 1, MAX_WORKERS)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, -MAX_COUNT, MAX_COUNT)
+
+
+def _whole(text: str, minimum: int, maximum: int) -> int:
+    """The whole number that a text is, written as Python writes it."""
+    shape = re.fullmatch(r"[+-]?[0-9]{1,20}", text.strip())
+    value = int(text) if shape else None
+    if value is None or not minimum <= value <= maximum:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from {minimum} to {maximum}. Received: {text[:60]}"
+        )
     return value

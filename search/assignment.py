@@ -90,6 +90,14 @@ class DescribeRequest:
 
 
 @dataclass(frozen=True)
+class Began:
+    """All is imported and the device is there: what follows is the task's own doing."""
+
+    trial_id: str
+    final: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
 class EpochDone:
     """An epoch is trained, and its state is on disk. `epoch` counts from 1."""
 
@@ -121,7 +129,7 @@ class TrialFailed:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker process ended without a word: a signal, an exit, the out-of-memory guard."""
+    """A worker ended in its task without a word: a signal, an exit, the out-of-memory guard."""
 
     trial_id: str
     reason: str
@@ -130,8 +138,20 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
+class WorkerLost:
+    """A worker ended before its task began, or with its fork server: hand the task out again.
+
+    The task is not to blame. `reason` quotes what is, as far as it is known.
+    """
+
+    trial_id: str
+    reason: str
+    final: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class MachineFault:
-    """Something on the disk is wrong (full, damaged): nobody's configuration is to blame.
+    """Something on the machine is wrong (a full disk, no memory): no configuration is to blame.
 
     `error` is the class of the error in `search.errors`.
     """
@@ -142,4 +162,4 @@ class MachineFault:
     final: ClassVar[bool] = True
 
 
-Event = EpochDone | TrialDone | TrialFailed | WorkerDied | MachineFault
+Event = Began | EpochDone | TrialDone | TrialFailed | WorkerDied | WorkerLost | MachineFault

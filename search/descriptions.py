@@ -7,7 +7,9 @@ of it.
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -21,7 +23,7 @@ from hypermodels.knobs import Value
 from search.assignment import DescribeRequest
 from search.data import Progress
 from search.definition import tuned_sections
-from search.errors import RunDirectoryError, SpaceError
+from search.errors import RunDirectoryError, SpaceError, StorageError
 from search.executors.local import LocalExecutor
 from search.journal import Record
 from search.single_task import run_to_end
@@ -100,17 +102,15 @@ def describe_foreign(
             f"{space.source}: backbone: your own network is tried with each of its settings, "
             f"of which there are at most {MOST}. Received: {len(missing)} or more. Offer fewer."
         )
-    with (
-        tempfile.TemporaryDirectory(prefix="cbam-search-") as scratch,
-        LocalExecutor(1, Path(scratch) / "workers.log", Path(scratch) / "compiled") as executor,
-    ):
+    scratch = _scratch()
+    with LocalExecutor(1, scratch / "workers.log", scratch / "compiled") as executor:
         for index, settings in enumerate(missing):
             task = Task(
                 "search.describe_worker:describe",
                 DescribeRequest(settings, image),
                 "backbone",
                 int(space.search["threads"]),
-                Path(scratch) / "output.log",
+                scratch / "output.log",
             )
             what = f"{space.source}: backbone.model: {settings['model']} could not be tried"
             trying = f"Trying {settings['model']} in a worker process"
@@ -122,6 +122,19 @@ def describe_foreign(
                 **result,
             }
     return found
+
+
+def _scratch() -> Path:
+    """A folder that lasts as long as this process: the fork server goes on writing its log."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="cbam-search-"))
+    except OSError as error:
+        raise StorageError(
+            f"there is no room for a temporary folder: {error.strerror or error}. Give a "
+            "writable folder in TMPDIR and run the same command again."
+        ) from error
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def notices_of(described: Mapping[str, Record]) -> list[str]:

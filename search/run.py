@@ -51,6 +51,7 @@ from search.source_guard import check_same, check_source
 from search.space import Space
 from search.space_loading import recorded_space
 from search.state import RunState
+from search.trial import image_spec
 
 
 @dataclass
@@ -178,6 +179,11 @@ def open_run(
                 )
             if extension:
                 run.record(extension)
+            # Those of a run that was killed after its first record.
+            for record in describe_foreign(
+                space, image_spec(info), state.descriptions, progress
+            ).values():
+                run.record(record)
             yield run
         finally:
             # A worker whose fork server was killed ends itself, in the middle of whatever.

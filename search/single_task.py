@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from search.assignment import MachineFault, TrialDone, TrialFailed, WorkerDied
+from search.assignment import MachineFault, TrialDone, TrialFailed, WorkerDied, WorkerLost
 from search.errors import CbamSearchError
 from search.executors.local import LocalExecutor
 from search.files import last_lines
@@ -13,6 +13,10 @@ from search.worker import Task
 
 MAX_DEATHS = 3
 """Times in a row a task's worker may die before the task is given up."""
+
+
+_End = TrialDone | TrialFailed | WorkerDied | WorkerLost | MachineFault
+"""How an attempt ends."""
 
 
 def run_to_end(
@@ -38,9 +42,11 @@ def run_to_end(
         CbamSearchError: If the task fails, or its worker died `MAX_DEATHS` times.
         StorageError: If the machine is at fault.
     """
-    reason = ""
-    for _ in range(MAX_DEATHS):
+    reason, deaths = "", 0
+    while deaths < MAX_DEATHS:
         last = _attempt(executor, task, check)
+        if isinstance(last, WorkerLost):  # the executor gives up by itself, with a fault
+            continue
         if isinstance(last, TrialDone):
             return last.result
         reason = last.reason.rstrip(".")
@@ -48,19 +54,18 @@ def run_to_end(
             raise last.error(f"{what}: {reason}. Details are in {task.log}.")
         if isinstance(last, TrialFailed):
             break
+        deaths += 1
     printed = last_lines(task.log, 5)
     quoted = f" It printed last: {' | '.join(printed)}" if printed else ""
     raise error(f"{what}: {reason}.{quoted}")
 
 
-def _attempt(
-    executor: LocalExecutor, task: Task, check: Callable[[], object]
-) -> TrialDone | TrialFailed | WorkerDied | MachineFault:
-    last: TrialDone | TrialFailed | WorkerDied | MachineFault | None = None
+def _attempt(executor: LocalExecutor, task: Task, check: Callable[[], object]) -> _End:
+    last: _End | None = None
     executor.submit(executor.idle()[0], task)
     while executor.running():
         for _, event in executor.events(0.5):
-            if isinstance(event, TrialDone | TrialFailed | WorkerDied | MachineFault):
+            if isinstance(event, _End):
                 last = event
         check()
     assert last is not None, "a worker that is gone has said how it ended"
