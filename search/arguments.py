@@ -158,12 +158,13 @@ def verify_parser() -> argparse.ArgumentParser:
 
 
 def _image(text: str) -> tuple[int, int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 3:
+    try:
+        height, width, channels = (_whole(part, 1, MAX_SIDE) for part in text.lower().split("x"))
+    except (argparse.ArgumentTypeError, ValueError):
         raise argparse.ArgumentTypeError(
-            f"expected HEIGHTxWIDTHxCHANNELS, such as 32x32x3. Received: {text[:60]}"
-        )
-    height, width, channels = (_whole(part, 1, MAX_SIDE) for part in parts)
+            f"expected HEIGHTxWIDTHxCHANNELS, such as 32x32x3, each from 1 to {MAX_SIDE}. "
+            f"Received: {text[:60]}"
+        ) from None
     return height, width, channels
 
 
