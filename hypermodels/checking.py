@@ -7,6 +7,7 @@ and may be meant is said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -150,12 +151,17 @@ def _check_draws(network: keras.Model, images: np.ndarray, reference: str) -> No
     names = [layer.name for layer in network.layers]
     for kind, path in _operations(traced.graph.as_graph_def()):
         if kind in _STATEFUL_DRAWS:
-            where = next((name for name in names if name in path.split("/")), path)
+            where = next((name for name in names if _passes(path, name)), path)
             raise BackboneError(
                 f"backbone.model: {reference} draws random numbers in {where} with TensorFlow's "
                 f"{kind}, whose state nobody can save: a training that is resumed would go "
                 "on with others. Draw with keras.random and a keras.random.SeedGenerator"
             )
+
+
+def _passes(path: str, name: str) -> bool:
+    """Whether the path of an operation leads through a layer; TensorFlow numbers repetitions."""
+    return any(re.fullmatch(rf"{re.escape(name)}(_\d+)?", part) for part in path.split("/"))
 
 
 def _operations(graph: Any) -> Iterator[tuple[str, str]]:
@@ -171,8 +177,8 @@ def _frozen(given: keras.Model, settings: Mapping[str, Value]) -> Iterator[str]:
     if frozen:
         rest = f" and {len(frozen) - 3} more" if frozen[3:] else ""
         yield (
-            f"{settings['model']} has {len(frozen)} frozen layers ({', '.join(frozen[:3])}"
-            f"{rest}): they keep the weights they come with and do not train."
+            f"{settings['model']} has frozen layers, which keep the weights they come with and "
+            f"do not train: {', '.join(frozen[:3])}{rest}."
         )
 
 

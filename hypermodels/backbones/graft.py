@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from hypermodels.backbones.family import BackboneError
+from hypermodels.backbones.reasons import reason_of
 from hypermodels.backbones.remake import made_anew
 from hypermodels.backbones.weights import copy_layer
 
@@ -169,10 +170,9 @@ def _called(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     try:
         return operation(*args, **kwargs)
     except Exception as error:  # the layer may be of a person's own class
-        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise BackboneError(
             f"the layer {operation.name} (class {type(operation).__name__}) cannot be called on "
-            f"what it takes: {type(error).__name__}: {reason}"
+            f"what it takes: {reason_of(error)}"
         ) from error
 
 

@@ -17,12 +17,21 @@ from typing import Any
 import keras
 
 from hypermodels.backbones.family import BackboneError
+from hypermodels.backbones.reasons import reason_of
 from hypermodels.seeds import derive_seed, drawn_from, seeded
 
 _DEPTH = 5
 """How deep a layer's attributes are searched for a person's own classes and functions."""
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+_PLAIN: Mapping[str, Any] = {
+    "activation": keras.activations.linear,
+    "initializer": keras.initializers.Zeros(),
+    "regularizer": None,
+    "constraint": None,
+}
+"""What stands for a function without a name while a config is made, by the attribute's end."""
+
 _GRAPH_LINKS = ("_inbound_nodes", "_outbound_nodes")
 """Attributes that lead from a layer to the rest of its graph."""
 
@@ -57,10 +66,9 @@ def made_anew(
     except BackboneError:
         raise
     except Exception as error:  # a person's class raises whatever it likes
-        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise BackboneError(
             f"the layer {operation.name} (class {type(operation).__name__}) cannot be made "
-            f"anew, which every trial does: {type(error).__name__}: {reason}. Give the class a "
+            f"anew, which every trial does: {reason_of(error)}. Give the class a "
             "get_config() that returns what its __init__ takes, and let __init__ pass **kwargs "
             "on to its base"
         ) from error
@@ -112,7 +120,7 @@ def _operation_anew(
 ) -> Any:
     with keras.saving.custom_object_scope(objects_of(operation)):
         try:
-            config = {**operation.get_config(), **changed}
+            config = {**_config_without_lambdas(operation), **changed}
             fresh = _from_config(operation, _reseeded(config, seed, name), name)
         except Exception:
             if changed or not _has_constructor_arguments(operation):
@@ -120,6 +128,24 @@ def _operation_anew(
             fresh = _from_constructor(operation, name, seed)
     _hand_on(operation, fresh)
     return fresh
+
+
+def _config_without_lambdas(operation: Any) -> dict[str, Any]:
+    """A layer's config with something plain where it holds a function without a name."""
+    held = {
+        key: each
+        for key, each in _attributes(operation)
+        if isinstance(each, types.FunctionType)
+        and each.__name__ == "<lambda>"
+        and key.rpartition("_")[2] in _PLAIN
+    }
+    try:
+        for key in held:
+            setattr(operation, key, _PLAIN[key.rpartition("_")[2]])
+        return dict(operation.get_config())
+    finally:
+        for key, each in held.items():
+            setattr(operation, key, each)
 
 
 def _reseeded(config: dict[str, Any], seed: int | None, name: str) -> dict[str, Any]:
@@ -156,12 +182,8 @@ def _hand_on(old: Any, new: Any) -> None:
         got = vars(new).get(key)
         # A function that the class's own code makes is another object with the same code,
         # and belongs to its layer.
-        if (
-            isinstance(held, _FUNCTIONS)
-            and callable(got)
-            and got is not held
-            and getattr(got, "__code__", None) is not getattr(held, "__code__", held)
-        ):
+        own = getattr(got, "__code__", None) is getattr(held, "__code__", held)
+        if isinstance(held, _FUNCTIONS) and key in vars(new) and got is not held and not own:
             setattr(new, key, held)
 
 

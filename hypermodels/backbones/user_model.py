@@ -26,6 +26,7 @@ import keras
 from hypermodels.backbones.family import RESIZE, BackboneError, Family, Site, register_family
 from hypermodels.backbones.found_sites import sites_by_names
 from hypermodels.backbones.graft import canonical_names, copy_weights, graft
+from hypermodels.backbones.reasons import reason_of
 from hypermodels.backbones.sources import imported, source_files
 from hypermodels.backbones.weights import copy_statistics, has_statistics
 from hypermodels.image import ImageSpec, normalised
@@ -203,9 +204,8 @@ def _loaded(path: str) -> Any:
         # Safe mode refuses a file that carries code.
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged archive makes Keras raise whatever it meets
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BackboneError(
-            f"backbone.model: {path} cannot be loaded: {lines[0].rstrip('.')}. A model with "
+            f"backbone.model: {path} cannot be loaded: {reason_of(error)}. A model with "
             "classes of your own is given as package.module:function"
         ) from error
 
@@ -217,8 +217,7 @@ def _called(reference: str, shape: tuple[int, int, int], classes: int) -> Any:
             return function(shape, classes)
     except Exception as error:  # whatever a person's code raises is theirs to know
         raise BackboneError(
-            f"backbone.model: {reference}({shape}, {classes}) raised "
-            f"{type(error).__name__}: {error}"
+            f"backbone.model: {reference}({shape}, {classes}) raised {reason_of(error)}"
         ) from error
 
 

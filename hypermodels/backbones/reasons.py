@@ -1,0 +1,24 @@
+"""What somebody else's code, or Keras, says of an error, in one line that can be printed."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST = 300
+_COLOURS = re.compile(r"\x1b?\[[0-9;]*m")
+_INNERMOST = "Exception encountered:"
+"""Where Keras, after a config that fills the screen, comes to the error itself."""
+
+
+def reason_of(error: BaseException) -> str:
+    """An error as one line: its class and what it says, without an end mark.
+
+    Example:
+
+    >>> reason_of(ValueError("no such\\n  shape."))
+    'ValueError: no such shape'
+    """
+    said = _COLOURS.sub("", str(error))
+    text = " ".join(said.rpartition(_INNERMOST)[2].split())
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    return f"{type(error).__name__}: {short.rstrip('.') or 'no message'}"
