@@ -182,6 +182,8 @@ class Target:
         journal = case.entry == "journal.jsonl"
         if not case.damage.strange or case.entry == OF_NOBODY or case.verb == "overwrite":
             return DOCUMENTED
+        if case.entry.endswith(".tmp") and case.damage.name == "a folder":
+            return DOCUMENTED
         if case.verb in ("search", "export"):
             return {5}
         if case.verb in ("verify", "repair"):
