@@ -1,4 +1,9 @@
-"""What can be built: attention mechanisms, backbones, placement, cost and recipe.
+"""What can be built and trained: backbones, attention and their search spaces.
 
-Only Keras and KerasTuner are used here; no files, no clock, no search.
+Keras and KerasTuner only, no search. Importing it makes Keras know every layer that an
+exported `model.keras` can hold, so that `keras.saving.load_model` opens the file.
 """
+
+from hypermodels import attention, image, serving
+
+__all__ = ["attention", "image", "serving"]

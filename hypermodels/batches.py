@@ -21,7 +21,7 @@ class BatchSource:
 
     Args:
         images: `uint8` array `(n, height, width, channels)`; may be memory-mapped.
-        labels: Integer array `(n,)`.
+        labels: Integer array `(n,)`; or soft labels, `float32` `(n, classes)`, which stay so.
         classes: Integer, number of classes.
         batch_size: Integer; an epoch's last, smaller batch is left out, so that every
             step has one shape. Where `n` is smaller, the batch is `n`.
@@ -51,8 +51,8 @@ class BatchSource:
             epoch: Integer from 0.
 
         Yields:
-            Tuples of images `(batch, height, width, channels)` `uint8` and one-hot labels
-            `(batch, classes)` `float32`.
+            Tuples of images `(batch, height, width, channels)` `uint8` and one-hot or soft
+            labels `(batch, classes)` `float32`.
         """
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence([self.seed, epoch])))
         count = len(self.images)
@@ -72,7 +72,8 @@ class BatchSource:
                 images = cropped(images, offsets[chosen], padding)
             if self.recipe["augmentation"] != "none":
                 images = flipped(images, flips[chosen])
-            yield images, one_hot[self.labels[chosen]]
+            labels = self.labels[chosen]
+            yield images, one_hot[labels] if labels.ndim == 1 else labels
 
 
 def flipped(images: np.ndarray, flips: np.ndarray) -> np.ndarray:

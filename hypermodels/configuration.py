@@ -32,7 +32,7 @@ def _normalise_stages(received: Any) -> Any:
 def _check_stages(value: Any) -> None:
     if value in STAGE_WORDS:
         return
-    if not isinstance(value, str) or not re.fullmatch(r"[1-9]\d?(,[1-9]\d?)*", value):
+    if not isinstance(value, str) or not re.fullmatch(r"[1-9][0-9]?(,[1-9][0-9]?)*", value):
         raise KnobError(
             f"expected {listed(STAGE_WORDS)} or a list of stage numbers such as [2, 3]. "
             f"Received: {value!r}"

@@ -8,7 +8,7 @@ is over its limits before a network is built for a trial.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,23 +52,109 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class _Backbone:
+class BackboneDescription:
+    """What is known of a backbone without having it at hand.
+
+    Args:
+        cost: What it weighs, without attention.
+        sites: Where attention can go.
+        shapes: Height, width and channels of the map at each tap of the sites.
+        own: What each gate of its own weighs.
+    """
+
     cost: Cost
     sites: tuple[Site, ...]
-    shapes: Mapping[Tap, tuple[int, int, int]]
+    shapes: Mapping[Tap, MapShape]
     own: Mapping[Tap, Cost]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The description as JSON values; `from_dict` reads it back."""
+        return {
+            "cost": [self.cost.parameters, self.cost.macs],
+            "sites": [
+                {
+                    "name": site.name,
+                    "stage": site.stage,
+                    "block": site.block,
+                    "ports": {
+                        port: [tap.layer, tap.side, tap.index, *self.shapes[tap]]
+                        for port, tap in site.ports.items()
+                    },
+                    "own": None
+                    if site.own is None
+                    else [
+                        site.own.layer,
+                        site.own.index,
+                        self.own[site.own].parameters,
+                        self.own[site.own].macs,
+                    ],
+                }
+                for site in self.sites
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> BackboneDescription:
+        """Reads what `to_dict` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: If it is something else.
+        """
+        shapes: dict[Tap, MapShape] = {}
+        own: dict[Tap, Cost] = {}
+        sites = []
+        for each in content["sites"]:
+            ports = {}
+            for port, (layer, side, index, *shape) in each["ports"].items():
+                height, width, channels = map(int, shape)
+                ports[str(port)] = tap = Tap(str(layer), side, int(index))
+                shapes[tap] = (height, width, channels)
+            gate = None
+            if each["own"] is not None:
+                layer, index, parameters, macs = each["own"]
+                gate = Tap(str(layer), "instead", int(index))
+                own[gate] = Cost(int(parameters), int(macs))
+            sites.append(
+                Site(str(each["name"]), int(each["stage"]), int(each["block"]), ports, gate)
+            )
+        parameters, macs = map(int, content["cost"])
+        return cls(Cost(parameters, macs), tuple(sites), shapes, own)
+
+
+Describe = Callable[[Mapping[str, Value], ImageSpec], BackboneDescription]
+"""From the resolved section `backbone` and the images to the description."""
+
+
+def describe_backbone(settings: Mapping[str, Value], image: ImageSpec) -> BackboneDescription:
+    """Builds a backbone and counts it.
+
+    Raises:
+        BackboneError: If it does not fit the images.
+    """
+    built = build_backbone(settings, image, blank=True)
+    taps = {tap for site in built.sites for tap in site.ports.values()}
+    return BackboneDescription(
+        cost_of(built.model),
+        built.sites,
+        {tap: tap_shape(built.model, tap) for tap in taps},
+        {site.own: cost_of_gate(built.model, site.own) for site in built.sites if site.own},
+    )
 
 
 class CostModel:
-    """Counts configurations on images of one kind; each backbone is built once.
+    """Counts configurations on images of one kind; each backbone is described once.
 
     Args:
         image: The `ImageSpec`.
+        describe: Gives the description of a backbone, in place of `describe_backbone`,
+            for whoever has one already or builds it elsewhere.
     """
 
-    def __init__(self, image: ImageSpec) -> None:
+    def __init__(self, image: ImageSpec, describe: Describe = describe_backbone) -> None:
         self._image = image
-        self._backbones: dict[str, _Backbone] = {}
+        self._describe = describe
+        self._backbones: dict[str, BackboneDescription] = {}
+        self._last: tuple[Configuration | None, list[_Attended]] = None, []
 
     def cost(self, configuration: Configuration) -> Cost:
         """Parameters and multiply-adds of the whole network.
@@ -76,7 +162,7 @@ class CostModel:
         Raises:
             BackboneError: If the backbone does not fit the images.
         """
-        backbone = self._backbone(configuration.backbone)
+        backbone = self.backbone(configuration.backbone)
         total = backbone.cost
         for tap in taken_out(configuration, backbone.sites):
             total = total - backbone.own[tap]
@@ -90,20 +176,30 @@ class CostModel:
         Two settings that differ in name alone are one: a ratio that gives the same hidden
         units everywhere, `stages: [1, 2, 3]` of three, `se` that pools as `channel` does.
         """
-        backbone = self._backbone(configuration.backbone)
-        return digest(
-            {
-                "backbone": dict(configuration.backbone),
-                "sites": [each.identity() for each in self._attended(configuration, backbone)],
-                "recipe": recipe_identity(configuration.recipe),
-            }
-        )
+        return identity_of(configuration, self.attention_identity(configuration))
+
+    def attention_identity(self, configuration: Configuration) -> list[list[Any]]:
+        """What attention stands where: equal for settings that put the same layers in."""
+        backbone = self.backbone(configuration.backbone)
+        return [each.identity() for each in self._attended(configuration, backbone)]
+
+    def least(self, backbone: Mapping[str, Value]) -> Cost:
+        """What a backbone weighs without its own gates: no attention makes it weigh less.
+
+        Raises:
+            BackboneError: If the backbone does not fit the images.
+        """
+        built = self.backbone(backbone)
+        total = built.cost
+        for gate in built.own.values():
+            total = total - gate
+        return total
 
     def infeasible(self, configuration: Configuration) -> str | None:
         """Why a configuration cannot be built sensibly, or `None` if it can."""
         attention = configuration.attention
         try:
-            backbone = self._backbone(configuration.backbone)
+            backbone = self.backbone(configuration.backbone)
         except BackboneError as error:
             return str(error).rstrip(".")
         if mechanism(str(attention["type"])).layer is None:
@@ -130,8 +226,18 @@ class CostModel:
             return "attention.stages and attention.blocks select no block"
         return _unfit(attended)
 
-    def _attended(self, configuration: Configuration, backbone: _Backbone) -> list[_Attended]:
+    def _attended(
+        self, configuration: Configuration, backbone: BackboneDescription
+    ) -> list[_Attended]:
         """The attention layers of a configuration, none of them built."""
+        known, attended = self._last
+        if known is not configuration:  # a search asks for several things of each in turn
+            attended = self._placed(configuration, backbone)
+            self._last = configuration, attended
+        return attended
+
+    @staticmethod
+    def _placed(configuration: Configuration, backbone: BackboneDescription) -> list[_Attended]:
         return [
             _Attended(
                 place,
@@ -142,22 +248,27 @@ class CostModel:
             for place in placements(configuration, backbone.sites)
         ]
 
-    def _backbone(self, settings: Mapping[str, Value]) -> _Backbone:
+    def backbone(self, settings: Mapping[str, Value]) -> BackboneDescription:
+        """The description of a backbone.
+
+        Raises:
+            BackboneError: If it does not fit the images.
+        """
         key = digest(dict(settings))
         if key not in self._backbones:
-            built = build_backbone(settings, self._image, blank=True)
-            taps = {tap for site in built.sites for tap in site.ports.values()}
-            self._backbones[key] = _Backbone(
-                cost_of(built.model),
-                built.sites,
-                {tap: tap_shape(built.model, tap) for tap in taps},
-                {
-                    site.own: cost_of_gate(built.model, site.own)
-                    for site in built.sites
-                    if site.own
-                },
-            )
+            self._backbones[key] = self._describe(settings, self._image)
         return self._backbones[key]
+
+
+def identity_of(configuration: Configuration, attention: list[list[Any]]) -> str:
+    """The hash of a configuration whose `CostModel.attention_identity` is known."""
+    return digest(
+        {
+            "backbone": dict(configuration.backbone),
+            "sites": attention,
+            "recipe": recipe_identity(configuration.recipe),
+        }
+    )
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,13 @@ from hypermodels.knobs import Setting, Value
 from hypermodels.network import ImageSpec
 from hypermodels.recipe import Budget
 from hypermodels.training import training_model
+from hypermodels.training_data import (
+    checked_data_set,
+    checked_images,
+    checked_labels,
+    is_data_set,
+    one_hot,
+)
 
 
 class AttentionHyperModel(kt.HyperModel):
@@ -89,14 +96,28 @@ class AttentionHyperModel(kt.HyperModel):
         return training_model(configuration, self.image, self.budget, seed=self.seed)
 
     def fit(self, hp: kt.HyperParameters, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
-        """Trains `model` as `model.fit` does; integer labels are turned to one-hot.
+        """Trains `model` as `model.fit` does; class numbers are turned to one-hot.
 
         When `x` and `y` are arrays, batches come from a `BatchSource` with the recipe's
-        augmentation; anything else (a data set object) is passed on as it is. With weight
-        averaging, the averages are what is validated and what a checkpoint callback saves.
+        augmentation; a data set object is passed on once its batches have been looked at.
+        With weight averaging, the averages are what is validated and what a checkpoint
+        callback saves.
+
+        Args:
+            hp: The `kt.HyperParameters` that `model` was built from.
+            model: A model of `build`.
+            *args: As `keras.Model.fit` takes them.
+            **kwargs: As `keras.Model.fit` takes them. With arrays, not `sample_weight`,
+                `steps_per_epoch` and `shuffle=False`: each epoch goes once over all images,
+                in the order of the seed.
+
+        Returns:
+            The `History` of `keras.Model.fit`.
 
         Raises:
-            ValueError: If the images are an array of another type than `uint8`.
+            ValueError: If images are not `uint8` or of another shape than the network
+                takes, a label is of no class, or an argument is one of the above. All of
+                it holds for `validation_data` as well.
         """
         given = dict(inspect.signature(model.fit).bind(*args, **kwargs).arguments)
         recipe = self.configuration(hp).recipe
@@ -105,44 +126,47 @@ class AttentionHyperModel(kt.HyperModel):
             swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
             given["callbacks"] = [swap, *(given.get("callbacks") or ())]
         x, y = given.pop("x", None), given.pop("y", None)
-        if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray):
-            return model.fit(x, y, **given)
-        if x.dtype != np.uint8:
-            raise ValueError(
-                f"the network takes raw uint8 images, 0 to 255, and normalises them itself. "
-                f"Received: an array of {x.dtype}."
-            )
+        if is_data_set(x):
+            self._check_validation(given)
+            return model.fit(checked_data_set(x, self.image, "x"), y, **given)
+        _refuse_ignored(given)
+        x = checked_images(x, self.image, "x")
+        y = checked_labels(y, len(x), self.image.classes, "y")
         share = float(given.pop("validation_split", None) or 0.0)
-        if share and given.get("validation_data") is None:
+        if share:
             kept = math.floor(len(x) * (1.0 - share))  # the last ones validate, as in Keras
             given["validation_data"] = (x[kept:], y[kept:])
             x, y = x[:kept], y[:kept]
         batch_size = int(given.pop("batch_size", None) or self.batch_size)
-        validation = given.get("validation_data")
-        if isinstance(validation, tuple | list):
-            images, labels, *weights = validation
-            given["validation_data"] = (images, self._one_hot(labels), *weights)
+        if self._check_validation(given):
             given.setdefault("validation_batch_size", batch_size)
-        source = BatchSource(
-            x,
-            self._one_hot(y).argmax(axis=1),
-            self.image.classes,
-            batch_size,
-            self.seed,
-            recipe,
-        )
+        source = BatchSource(x, y, self.image.classes, batch_size, self.seed, recipe)
         batches = _Epochs(source, int(given.get("initial_epoch", 0)))
         begin = keras.callbacks.LambdaCallback(lambda epoch, logs: batches.to(epoch))
         given["callbacks"] = [begin, *(given.get("callbacks") or ())]
         # Keras would shuffle the batches of a PyDataset by Python's global generator.
         return model.fit(batches, **{**given, "shuffle": False})
 
-    def _one_hot(self, labels: Any) -> np.ndarray:
-        received = np.asarray(labels)
-        if received.ndim == 2 and received.shape[1] == self.image.classes > 1:
-            return received
-        one_hot: np.ndarray = np.eye(self.image.classes, dtype="float32")[received.reshape(-1)]
-        return one_hot
+    def _check_validation(self, given: dict[str, Any]) -> bool:
+        """Checks `validation_data` in place; returns whether it is arrays."""
+        validation = given.get("validation_data")
+        if validation is None:
+            return False
+        if is_data_set(validation):
+            given["validation_data"] = checked_data_set(validation, self.image, "validation_data")
+            return False
+        if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+            raise ValueError(
+                "validation_data is a data set, or a tuple of images and labels. Received: "
+                f"{type(validation).__name__}."
+            )
+        images = checked_images(validation[0], self.image, "validation_data")
+        classes = self.image.classes
+        labels = checked_labels(
+            validation[1], len(images), classes, "the labels of validation_data"
+        )
+        given["validation_data"] = (images, one_hot(labels, classes), *validation[2:])
+        return True
 
     def _is_boolean(self, name: str) -> bool:
         return any(
@@ -150,6 +174,30 @@ class AttentionHyperModel(kt.HyperModel):
             for section in sections(self.settings)
             for knob, _ in section.tuned(self.settings[section.name])
         )
+
+
+def _refuse_ignored(given: dict[str, Any]) -> None:
+    """Refuses the arguments of `keras.Model.fit` that a fixed order of batches leaves no room for.
+
+    Raises:
+        ValueError: If one of them is given.
+    """
+    for name in ("sample_weight", "steps_per_epoch"):
+        if given.get(name) is not None:
+            raise ValueError(
+                f"{name} is not taken with arrays: every epoch goes once over all images. Pass a "
+                "data set object instead, or leave it out."
+            )
+    if given.get("shuffle") is False:
+        raise ValueError(
+            "shuffle=False is not taken with arrays: the order comes from the seed and the "
+            "epoch. Pass a data set object instead, or leave it out."
+        )
+    share = given.get("validation_split") or 0.0
+    if not 0 <= share < 1:
+        raise ValueError(f"validation_split is at least 0 and below 1. Received: {share}.")
+    if share and given.get("validation_data") is not None:
+        raise ValueError("validation_split and validation_data are given. Leave one of them out.")
 
 
 class _Epochs(keras.utils.PyDataset):

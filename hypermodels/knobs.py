@@ -61,10 +61,12 @@ class Knob:
         value = self.normalise(received) if self.normalise else received
         if self.kind == "boolean":
             if not isinstance(value, bool):
-                raise KnobError(f"expected true or false. Received: {received!r}")
+                raise KnobError(f"expected true or false. Received: {as_written(received)}")
         elif self.kind == "choice":
             if isinstance(value, bool) or value not in self.choices:
-                raise KnobError(f"expected one of {listed(self.choices)}. Received: {received!r}")
+                raise KnobError(
+                    f"expected one of {listed(self.choices)}. Received: {as_written(received)}"
+                )
             value = self.choices[self.choices.index(value)]  # 7.0 is the choice 7
         elif self.kind != "text":
             value = self._accept_number(value, received)
@@ -74,16 +76,22 @@ class Knob:
         return accepted
 
     def _accept_number(self, value: Any, received: Any) -> Value:
-        what = "a whole number" if self.kind == "integer" else "a number"
+        if self.kind == "integer" and isinstance(value, float) and value.is_integer():
+            value = int(value)  # 1e6 is a whole number
         types = (int,) if self.kind == "integer" else (int, float)
         # A whole number of any size is finite, and may be too large to be a float.
         known = isinstance(value, types) and not isinstance(value, bool)
-        if not known or not (isinstance(value, int) or math.isfinite(value)):
-            raise KnobError(f"expected {what}{self._bounds()}. Received: {received!r}")
         low, high = self.minimum, self.maximum
-        if (low is not None and value < low) or (high is not None and value > high):
-            raise KnobError(f"expected {what}{self._bounds()}. Received: {received!r}")
-        return value if self.kind == "integer" else float(value)
+        if (
+            not known
+            or not (isinstance(value, int) or math.isfinite(value))
+            or (low is not None and value < low)
+            or (high is not None and value > high)
+        ):
+            what = "a whole number" if self.kind == "integer" else "a number"
+            raise KnobError(f"expected {what}{self._bounds()}. Received: {as_written(received)}")
+        accepted: Value = value if self.kind == "integer" else float(value)
+        return accepted
 
     def _bounds(self) -> str:
         if self.minimum is not None and self.maximum is not None:
@@ -352,6 +360,13 @@ def _accept_setting(knob: Knob, setting: Any) -> Setting:
                 knob.check(value)
         return setting
     return knob.accept(setting)
+
+
+def as_written(value: Any) -> str:
+    """A received value as a person wrote it: `true`, `nothing`, `20`, `'some text'`."""
+    if value is None:
+        return "nothing"
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def listed(values: tuple[Value, ...] | list[Value]) -> str:

@@ -16,7 +16,7 @@ from hypermodels.configuration import Configuration
 from hypermodels.image import ImageSpec, Resize
 from hypermodels.knobs import Value
 from hypermodels.placement import Placement, PlacementError, attach, placed
-from hypermodels.seeds import derive_seed
+from hypermodels.seeds import derive_seed, drawn_from
 
 __all__ = [
     "Backbone",
@@ -123,7 +123,10 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
         A functional `keras.Model` from `uint8` images `(batch, height, width, channels)`
         to `float32` scores `(batch, classes)`.
     """
-    backbone = build_backbone(configuration.backbone, image, blank=True)
+    load = family(str(configuration.backbone["family"])).load
+    with drawn_from(seed, "backbone"):
+        backbone = build_backbone(configuration.backbone, image, blank=True)
+        new = load(backbone.model, configuration.backbone) if load else None
     layers: dict[Tap, AttentionLayer | None] = dict.fromkeys(
         taken_out(configuration, backbone.sites)
     )
@@ -135,8 +138,6 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
             name=place.name,
             seed=derive_seed(seed, place.name),
         )
-    load = family(str(configuration.backbone["family"])).load
-    new = load(backbone.model, configuration.backbone) if load else None
     return attach(
         backbone.model, layers, seed=seed, copy_weights=new is not None, except_for=new or ()
     )

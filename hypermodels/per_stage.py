@@ -210,5 +210,8 @@ def settings_in(attention: Mapping[str, Value], stage: int) -> dict[str, Value]:
     """The resolved attention settings that hold in one stage."""
     if PER_STAGE.name not in attention:
         return dict(attention)
-    common = {key: value for key, value in attention.items() if not STAGE_KEY.fullmatch(key)}
-    return {**common, **_keys_of(attention, stage)}
+    # Of resolved settings, only those of single stages have a dot.
+    prefix = f"stage{stage}."
+    common = {key: value for key, value in attention.items() if "." not in key}
+    own = {key[len(prefix) :]: value for key, value in attention.items() if key.startswith(prefix)}
+    return {**common, **own}

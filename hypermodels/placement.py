@@ -18,8 +18,9 @@ import keras
 from hypermodels.attention import AttentionLayer
 from hypermodels.backbones import Site, Tap
 from hypermodels.backbones.family import map_shape
+from hypermodels.backbones.remake import made_anew
 from hypermodels.backbones.weights import copy_layer, copy_statistics
-from hypermodels.seeds import seeded
+from hypermodels.seeds import drawn_from
 
 
 class PlacementError(ValueError):
@@ -80,8 +81,7 @@ def attach(
         if not isinstance(layer, keras.layers.Layer):
             return layer  # an operation such as `x + y`: it has no weights
         if layer.name not in clones:  # a layer that is called twice stays one layer
-            config = seeded(layer.get_config(), seed, layer.name)
-            clones[layer.name] = type(layer).from_config(config)
+            clones[layer.name] = made_anew(layer, name=layer.name, seed=seed)
         return clones[layer.name]
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
@@ -93,7 +93,9 @@ def attach(
             if instead in attention:
                 return gated(instead, tensors[place])
         args = (type(args[0])(tensors), *args[1:]) if several else (*tensors, *args[1:])
-        return gated(Tap(layer.name, "output"), layer(*args, **kwargs))
+        with drawn_from(seed, layer.name):  # the layer makes its weights here
+            outputs = layer(*args, **kwargs)
+        return gated(Tap(layer.name, "output"), outputs)
 
     rebuilt = keras.models.clone_model(model, clone_function=clone, call_function=call)
     wrong = {tap: passed[tap] for tap in attention if passed[tap] != 1}

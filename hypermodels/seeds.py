@@ -8,8 +8,16 @@ one kind, in any process: trials are compared under common random numbers.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import random
+from collections.abc import Iterator
 from typing import Any
+
+import numpy as np
+
+_GENERATOR = "global_seed_generator"
+"""Keras's own name of the generator that draws for whoever names none."""
 
 
 def derive_seed(*parts: object) -> int:
@@ -33,3 +41,53 @@ def seeded(config: Any, *parts: object) -> Any:
     if isinstance(config, list | tuple):
         return type(config)(seeded(value, *parts, place) for place, value in enumerate(config))
     return config
+
+
+@contextlib.contextmanager
+def drawn_from(*parts: object) -> Iterator[None]:
+    """Random numbers for which nobody names a seed come from `parts` in the block.
+
+    A person's own layer may draw its initial weights as it likes: by an initializer without
+    a seed, which asks Python's generator for one, or with NumPy. No config shows that.
+    The generators are as they were when the block ends.
+    """
+    from keras.src.backend.common import global_state
+
+    python, numpy = random.getstate(), np.random.get_state()
+    keras = global_state.get_global_attribute(_GENERATOR)
+    seed = derive_seed(*parts)
+    random.seed(seed)
+    np.random.seed(seed)
+    global_state.set_global_attribute(_GENERATOR, None)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        global_state.set_global_attribute(_GENERATOR, keras)
+
+
+def seed_python(*parts: object) -> None:
+    """Seeds Python's and NumPy's generators, for code that draws while a step is traced."""
+    seed = derive_seed(*parts)
+    random.seed(seed)
+    np.random.seed(seed)
+
+
+def restart_global_generator(*parts: object) -> None:
+    """Starts the generator that draws for layers without one of their own.
+
+    It is no part of any model, so no checkpoint has it: an epoch that starts it anew from
+    (seed, epoch) draws the same numbers in whatever process it is trained.
+    """
+    import keras
+    from keras.src.backend.common import global_state
+
+    if keras.config.backend() == "jax":
+        return  # there, a layer must have a generator of its own
+    seed = derive_seed(*parts)
+    generator = global_state.get_global_attribute(_GENERATOR)
+    if generator is None:
+        generator = keras.random.SeedGenerator(seed, name=_GENERATOR)
+        global_state.set_global_attribute(_GENERATOR, generator)
+    generator.state.assign(np.array([seed, 0]))

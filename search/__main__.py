@@ -1,7 +1,12 @@
-"""`python -m search` is `cbam-search`."""
+"""`python -m search` is `cbam-search`, and the installed command runs this module too."""
 
 import sys
 
-from search.cli import main
+from search.import_path import forget_current_folder
 
-sys.exit(main())
+forget_current_folder()  # before anything else is imported
+
+from search.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main())

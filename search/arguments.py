@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
+from typing import Any, NoReturn
 
 from search import __version__
+from search.text import printable
+
+MAX_WORKERS = 1024
+"""Trials side by side; each is a process, with a gigabyte or so of memory."""
+
+MAX_COUNT = 10**15
+MAX_SIDE = 2**16
 
 EPILOG = """\
 where attention can go:
@@ -26,9 +35,19 @@ The same command resumes a search that was stopped, by whatever. Exit codes:
 """
 
 
+class _Parser(argparse.ArgumentParser):
+    """Takes options by their whole names alone, and shows what it refuses as text."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def search_parser() -> argparse.ArgumentParser:
     """The arguments of the command itself."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search",
         usage="cbam-search --space FILE_OR_NAME [options]",
         description="Searches whether, which and where attention pays off in a CNN, and "
@@ -50,11 +69,11 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="name of the run directory (the space's name)")
     parser.add_argument(
         "--workers",
-        type=_positive,
+        type=_workers,
         metavar="N",
         help="trials side by side (one a GPU, else one a core); the result does not depend on it",
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="seed instead of the space's")
+    parser.add_argument("--seed", type=_seed, metavar="N", help="seed instead of the space's")
     parser.add_argument(
         "--max-epochs", type=_positive, metavar="N", help="full budget instead of the space's"
     )
@@ -86,7 +105,7 @@ def search_parser() -> argparse.ArgumentParser:
 
 def export_parser() -> argparse.ArgumentParser:
     """The arguments of `export`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search export", description="Exports the best model of a run to RUN/best."
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
@@ -96,9 +115,7 @@ def export_parser() -> argparse.ArgumentParser:
 
 def summary_parser() -> argparse.ArgumentParser:
     """The arguments of `summary`."""
-    parser = argparse.ArgumentParser(
-        prog="cbam-search summary", description="Prints every trial of a run."
-    )
+    parser = _Parser(prog="cbam-search summary", description="Prints every trial of a run.")
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
     parser.add_argument(
         "--format", choices=("table", "csv", "json", "markdown"), default="table", help="(table)"
@@ -108,7 +125,7 @@ def summary_parser() -> argparse.ArgumentParser:
 
 def sites_parser() -> argparse.ArgumentParser:
     """The arguments of `sites`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search sites",
         description="Lists where attention can go in a space's backbone: layer, stage, port, "
         "channels, map size, and the parameters and multiply-adds it would add. Nothing is "
@@ -130,7 +147,7 @@ def sites_parser() -> argparse.ArgumentParser:
 
 def verify_parser() -> argparse.ArgumentParser:
     """The arguments of `verify`."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="cbam-search verify",
         description="Checks journal, decisions, curves and scores, data, checkpoints, "
         "KerasTuner's views and the exported model of a run, and lists what is wrong.",
@@ -141,15 +158,34 @@ def verify_parser() -> argparse.ArgumentParser:
 
 
 def _image(text: str) -> tuple[int, int, int]:
-    parts = text.lower().split("x")
-    if len(parts) != 3 or not all(part.isdigit() and int(part) > 0 for part in parts):
-        raise argparse.ArgumentTypeError(f"expected HEIGHTxWIDTHxCHANNELS, got {text}")
-    height, width, channels = map(int, parts)
+    try:
+        height, width, channels = (_whole(part, 1, MAX_SIDE) for part in text.lower().split("x"))
+    except (argparse.ArgumentTypeError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"expected HEIGHTxWIDTHxCHANNELS, such as 32x32x3, each from 1 to {MAX_SIDE}. "
+            f"Received: {text[:60]}"
+        ) from None
     return height, width, channels
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return _whole(text, 1, MAX_COUNT)
+
+
+def _workers(text: str) -> int:
+    return _whole(text, 1, MAX_WORKERS)
+
+
+def _seed(text: str) -> int:
+    return _whole(text, -MAX_COUNT, MAX_COUNT)
+
+
+def _whole(text: str, minimum: int, maximum: int) -> int:
+    """The whole number that a text is, written as Python writes it."""
+    shape = re.fullmatch(r"[+-]?[0-9]{1,20}", text.strip())
+    value = int(text) if shape else None
+    if value is None or not minimum <= value <= maximum:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from {minimum} to {maximum}. Received: {text[:60]}"
+        )
     return value

@@ -5,11 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from hypermodels.knobs import Value
 from search.errors import CbamSearchError, StorageError
+
+if TYPE_CHECKING:
+    from hypermodels.image import ImageSpec
 
 
 @dataclass(frozen=True)
@@ -60,11 +65,36 @@ class ExportRequest:
         assignment: The trial's `Assignment`, as it was trained.
         score: The objective that the journal has for it.
         target: Folder to write to; it exists and is empty.
+        backend: The Keras backend of the search.
+        rehearsal: Whether it is tried with the untrained network, before the search.
     """
 
     assignment: Assignment
     score: float
     target: Path
+    backend: str = "tensorflow"
+    rehearsal: bool = False
+
+
+@dataclass(frozen=True)
+class DescribeRequest:
+    """Which network, built by a person's own code, to look at.
+
+    Args:
+        settings: The resolved section `backbone`.
+        image: The `ImageSpec`.
+    """
+
+    settings: Mapping[str, Value]
+    image: ImageSpec
+
+
+@dataclass(frozen=True)
+class Began:
+    """All is imported and the device is there: what follows is the task's own doing."""
+
+    trial_id: str
+    final: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +129,7 @@ class TrialFailed:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker process ended without a word: a signal, an exit, the out-of-memory guard."""
+    """A worker ended in its task without a word: a signal, an exit, the out-of-memory guard."""
 
     trial_id: str
     reason: str
@@ -108,8 +138,20 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
+class WorkerLost:
+    """A worker ended before its task began, or with its fork server: hand the task out again.
+
+    The task is not to blame. `reason` quotes what is, as far as it is known.
+    """
+
+    trial_id: str
+    reason: str
+    final: ClassVar[bool] = True
+
+
+@dataclass(frozen=True)
 class MachineFault:
-    """Something on the disk is wrong (full, damaged): nobody's configuration is to blame.
+    """Something on the machine is wrong (a full disk, no memory): no configuration is to blame.
 
     `error` is the class of the error in `search.errors`.
     """
@@ -120,4 +162,4 @@ class MachineFault:
     final: ClassVar[bool] = True
 
 
-Event = EpochDone | TrialDone | TrialFailed | WorkerDied | MachineFault
+Event = Began | EpochDone | TrialDone | TrialFailed | WorkerDied | WorkerLost | MachineFault

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from search.brackets import Bracket, brackets
 from search.definition import tuned_sections
 from search.errors import SpaceError
 from search.hyperband import Candidate
+from search.networks import Draw, Look, Networks
 from search.space import Space, depends_on_tuning
 
 ENUMERABLE = 4096
@@ -32,6 +33,14 @@ MAX_MISSES = 2000
 """Draws in a row without a new feasible configuration after which a space counts as used up."""
 
 
+Progress = Callable[[str, int, int], object]
+"""Is told what is being done, how much of it is done and how much there is."""
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Tells nobody."""
+
+
 class SampledCandidates:
     """The `Candidates` of a space.
 
@@ -39,11 +48,21 @@ class SampledCandidates:
         space: The `Space`.
         costs: The `CostModel` of its images.
         budgets: The full budget of each Hyperband iteration.
+        progress: Told of every draw.
     """
 
-    def __init__(self, space: Space, costs: CostModel, budgets: Sequence[int]) -> None:
+    def __init__(
+        self,
+        space: Space,
+        costs: CostModel,
+        budgets: Sequence[int],
+        progress: Progress = no_progress,
+    ) -> None:
         self._space = space
         self._costs = costs
+        self._networks = Networks(space, costs)
+        self._progress = progress
+        self._draws_made = self._draws_taken = 0
         self._brackets = [brackets(budget, int(space.search["factor"])) for budget in budgets]
         self._first: dict[tuple[int, int], list[Candidate]] = {}
         self._drawn: dict[str, Candidate] = {}
@@ -88,9 +107,12 @@ class SampledCandidates:
         found: dict[str, Candidate] = {}
         for name in self._space.presets:
             configuration = self._space.preset_configuration(name)
-            identity = self._identity_if_feasible(configuration)
-            if identity is not None:
-                found.setdefault(identity, _candidate(configuration, identity, name))
+            reason = self._networks.infeasible(configuration)
+            if reason is not None:
+                self._count_refusal(reason)
+                continue
+            identity = self._costs.identity(configuration)
+            found.setdefault(identity, _candidate(configuration, identity, name))
         return list(found.values())
 
     def _draw_iteration(self, iteration: int) -> None:
@@ -130,70 +152,67 @@ class SampledCandidates:
         entropy = [int(self._space.search["seed"]), *map(_number, purpose)]
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
         misses = 0
-        for configuration in self._draws(random):
-            identity = self._identity_if_feasible(configuration)
-            if identity is None or identity in taken:
+        for draw in self._draws(random):
+            look = self._look(draw)
+            if look.identity is None or look.identity in taken:
                 misses += 1
                 if misses == MAX_MISSES and self._every is None:
                     return
                 continue
-            taken.add(identity)
+            taken.add(look.identity)
             misses = 0
-            yield known.get(identity) or _candidate(configuration, identity)
+            self._draws_taken += 1
+            configuration = self._networks.configuration(draw)
+            yield known.get(look.identity) or _candidate(configuration, look.identity)
 
-    def _draws(self, random: np.random.Generator) -> Iterator[Configuration]:
+    def _draws(self, random: np.random.Generator) -> Iterator[Draw]:
         if self._every is not None:
             for place in random.permutation(len(self._every)):
                 yield self._every[place]
             return
         while True:
-            yield self._sample(random)
+            yield self._networks.sample(random)
 
-    def _sample(self, random: np.random.Generator) -> Configuration:
-        # One number for every tuned knob, active or not, so that the value of one knob
-        # never shifts the draws of the next.
-        return self._space.configuration(
-            {
-                name: domain.sample(float(random.random()))
-                for name, (_, _, domain) in self._space.tuned().items()
-            }
-        )
-
-    def _enumerate(self) -> list[Configuration] | None:
-        """Every network of the space once, or `None` if they are too many to list."""
-        domains = {name: domain for name, (_, _, domain) in self._space.tuned().items()}
-        if any(isinstance(domain, FloatRange) for domain in domains.values()):
+    def _enumerate(self) -> list[Draw] | None:
+        """A draw of every network of the space, or `None` if they are too many to list."""
+        domains = self._networks.domains.values()
+        if any(isinstance(domain, FloatRange) for domain in domains):
             return None
-        lists = [domain.values for domain in domains.values()]  # type: ignore[union-attr]
+        lists = [domain.values for domain in domains]  # type: ignore[union-attr]
         if math.prod(len(values) for values in lists) > ENUMERABLE:
             return None
-        found: dict[str, Configuration] = {}
-        for values in itertools.product(*lists):
-            configuration = self._space.configuration(dict(zip(domains, values, strict=True)))
-            identity = self._identity_if_feasible(configuration)
+        found: dict[str, Draw] = {}
+        for draw in itertools.product(*lists):
+            identity = self._look(draw).identity
             if identity is not None:
-                found.setdefault(identity, configuration)
+                found.setdefault(identity, draw)
         return list(found.values())
 
-    def _identity_if_feasible(self, configuration: Configuration) -> str | None:
-        reason = self.infeasible(configuration)
-        if reason is not None:
-            self.refused[reason] = self.refused.get(reason, 0) + 1
-            return None
-        return self._costs.identity(configuration)
+    def _look(self, draw: Draw) -> Look:
+        look = self._networks.look(draw)
+        if look.refused is not None:
+            self._count_refusal(look.refused)
+        self._draws_made += 1
+        self._progress(_DRAWING, self._draws_taken, self._draws_made)
+        return look
 
-    def infeasible(self, configuration: Configuration) -> str | None:
-        """Why the search refuses a configuration, or `None` if it may become a trial."""
-        reason = self._costs.infeasible(configuration)
-        if reason is not None:
-            return reason
-        limits = self._space.constraints
-        cost = self._costs.cost(configuration)
-        for name, value in (("parameters", cost.parameters), ("macs", cost.macs)):
-            limit = int(limits[f"max_{name}"])
-            if limit and value > limit:
-                return f"more than constraints.max_{name} ({limit:,})"
-        return None
+    def _count_refusal(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def check(self) -> None:
+        """Makes sure that there is a first candidate, without drawing all others.
+
+        Raises:
+            SpaceError: If no configuration can be built within the constraints.
+        """
+        if self._presets or self._every:
+            return
+        self._networks.check_limits()
+        for bracket in self._brackets[0]:
+            stream = self._stream({}, set(), "first", 0, bracket.number)
+            if next(stream, None) is not None:
+                return
+        raise SpaceError(self._nothing_feasible())
 
     def _nothing_feasible(self) -> str:
         worst = sorted(self.refused.items(), key=lambda item: -item[1])[:3]
@@ -206,17 +225,23 @@ class SampledCandidates:
         return f"{self._space.source}: {what}: {reasons}."
 
 
-def check_feasible(space: Space, image: ImageSpec) -> None:
+_DRAWING = "Drawing configurations, of which new ones that can be built"
+
+
+def check_feasible(space: Space, costs: CostModel, progress: Progress = no_progress) -> None:
     """Makes sure that a search has something to train, before anything is written.
+
+    Args:
+        space: The `Space`.
+        costs: The `CostModel` of its images.
+        progress: Told of every draw.
 
     Raises:
         SpaceError: If no configuration of the space can be built on such images within
             its constraints, or a value on offer fits no configuration; the message gives
             the reasons.
     """
-    costs = CostModel(image)
-    candidates = SampledCandidates(space, costs, [int(space.search["max_epochs"])])
-    candidates.first(iteration=0, bracket=0, places=1)
+    SampledCandidates(space, costs, [int(space.search["max_epochs"])], progress).check()
     for name in sorted(path for path in space.tuned() if for_all_stages(path) in SHAPED):
         for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
             reason = _fits_nowhere(space, costs, name, value)
@@ -238,8 +263,8 @@ def check_pretrained(space: Space, image: ImageSpec) -> None:
     section = tuned_sections()["backbone"]
     for settings in combinations(section, space.settings["backbone"]):
         chosen = family(str(settings[section.selector.name]))
-        if chosen.load is None or not chosen.pretrained(settings):
-            continue
+        if chosen.load is None or chosen.foreign or not chosen.pretrained(settings):
+            continue  # a foreign network is tried with its weights, in a worker
         try:
             model = backbone_model(settings, image)
         except BackboneError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +17,10 @@ from search.arguments import (
     summary_parser,
     verify_parser,
 )
-from search.errors import CbamSearchError, StorageError, UsageError
+from search.errors import CbamSearchError, StorageError, UsageError, did_you_mean
+from search.signals import Interrupted
 from search.streams import forgiving_streams, went_away
+from search.text import counted, printable_lines, readable, shell_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,23 +55,73 @@ def _run(arguments: list[str]) -> int:
             return _summary(summary_parser().parse_args(arguments[1:]))
         if arguments[:1] == ["verify"]:
             return _verify(verify_parser().parse_args(arguments[1:]))
-        return _search(search_parser().parse_args(arguments))
+        _check_verb(arguments)
+        return _search(search_parser().parse_args(arguments), arguments)
     except CbamSearchError as error:
         if os.environ.get("CBAM_SEARCH_DEBUG"):
             raise
-        print(f"cbam-search: {error}", file=sys.stderr)
+        _print_error(_without_overwriting(str(error), arguments))
         return error.exit_code
+    except Interrupted as stop:
+        print(f"cbam-search: stopped by {stop} before the first trial.", file=sys.stderr)
+        return stop.exit_code
     except KeyboardInterrupt:
         print("cbam-search: stopped.", file=sys.stderr)
         return 130
 
 
-def _search(options: argparse.Namespace) -> int:
+VERBS = ("export", "sites", "summary", "verify")
+
+
+def _check_verb(arguments: list[str]) -> None:
+    """Refuses a command line without options that only looks like a search.
+
+    Raises:
+        UsageError: If it begins with a word, or a command comes after an option.
+    """
+    verbs = ", ".join(VERBS)
+    first = arguments[0] if arguments else "-"
+    if not first.startswith("-"):
+        if os.path.isdir(first):
+            said = f"{first} is a folder; say what to do with it: one of {verbs}."
+        elif os.path.isfile(first):
+            said = f"to search the space {first}, run cbam-search --space {shell_line([first])}."
+        else:
+            hint = did_you_mean(first, VERBS)
+            said = f"there is no command {first!r}.{hint} The commands: {verbs}."
+        raise UsageError(f"{said} A search has no command of its own: it begins with --space.")
+    searches = any(word == "--space" or word.startswith("--space=") for word in arguments)
+    later = [word for word in arguments if word in VERBS]
+    if later and not searches:
+        raise UsageError(f"the command comes first: cbam-search {later[0]} ...")
+
+
+def _print_error(message: str) -> None:
+    """Prints a message to standard error, broken at spaces where that is a terminal."""
+    said = printable_lines(f"cbam-search: {message}")
+    if sys.stderr.isatty():
+        import shutil
+
+        from search.text import wrapped
+
+        said = wrapped(said, shutil.get_terminal_size().columns)
+    print(said, file=sys.stderr)
+
+
+def _without_overwriting(message: str, arguments: list[str]) -> str:
+    """A message that says to run the same command again, where that would delete the run."""
+    if "--overwrite" not in arguments or "same command" not in message:
+        return message
+    return f"{message} Leave out --overwrite then: it would delete what is kept."
+
+
+def _search(options: argparse.Namespace, arguments: list[str]) -> int:
     from search.keras_in_driver import import_keras_without_tensorflow
 
     import_keras_without_tensorflow()
+    from search.narrator import Narrator
     from search.run import open_run
-    from search.signals import Interrupted, Signals
+    from search.signals import Signals
     from search.space_loading import load_space
 
     space = load_space(options.space)
@@ -81,7 +132,9 @@ def _search(options: argparse.Namespace) -> int:
         max_epochs=options.max_epochs,
         hyperband_iterations=options.hyperband_iterations,
     )
+    space.check_size()
     name = options.name or Path(options.space).stem
+    _check_readable("--data", options.data or "")
     if Path(name).name != name or name in (".", ".."):
         raise UsageError(f"--name is a name, not a path. Received: {name!r}. Use --directory.")
     if "\0" in name or len(os.fsencode(name)) > MAX_NAME:
@@ -89,15 +142,23 @@ def _search(options: argparse.Namespace) -> int:
             f"--name has at most {MAX_NAME} bytes. Received: {ascii(name[:40])}. Choose another."
         )
     path = Path(options.directory) / name
+    _check_readable("the run directory", os.path.abspath(path))
     console = _console(options)
     with (
         Signals().caught() as signals,
-        open_run(space, path, overwrite=options.overwrite, mend_data=True) as run,
+        open_run(
+            space,
+            path,
+            overwrite=options.overwrite,
+            mend_data=True,
+            compare_source=True,
+            progress=Narrator(signals.check),
+        ) as run,
     ):
         try:
             exported = _run_search(run, options, console, signals)
         except Interrupted as stop:
-            _say_stopped(console, run, stop)
+            _say_stopped(console, run, stop, arguments)
             return stop.exit_code
         if options.json:
             print(json.dumps(_result(run, exported), indent=2))
@@ -109,20 +170,27 @@ def _search(options: argparse.Namespace) -> int:
 
 
 def _run_search(run: Run, options: argparse.Namespace, console: Console, signals: Any) -> Exported:
+    from search.console import print_prose
     from search.executors.local import default_workers
     from search.export import export_best
+    from search.narrator import Narrator
     from search.progress import Progress
+    from search.rehearsal import rehearse
+    from search.report import print_notices
     from search.summary import write_summary
     from search.tuner import SearchTuner
 
     workers = options.workers or default_workers(int(run.space.search["threads"]))
-    console.print(_opening(run, workers), highlight=False)
+    print_prose(console, _opening(run, workers))
+    print_notices(console, run.notices)
+    narrator = Narrator(signals.check)
     with _executor(run, workers) as executor:
         tuner = SearchTuner(run, executor, signals, options.keep)
         try:
+            print_notices(console, rehearse(run, tuner, executor, narrator))
             with Progress(run, tuner.hyperband, workers, console) as progress:
                 tuner.search(progress)
-            return export_best(run, executor, signals)
+            return export_best(run, executor, narrator)
         finally:
             executor.kill()
             write_summary(run.path, run.state)
@@ -142,20 +210,38 @@ def _opening(run: Run, workers: int) -> str:
     cut = f" A torn last record ({len(torn)} bytes) was cut off its journal." if torn else ""
     return (
         f"{verb} {run.space.source} in {run.path}: {info.source}, {info.train_count:,} training "
-        f"and {info.validation_count:,} validation images, {workers} "
-        f"worker{'s' if workers > 1 else ''}.{cut}"
+        f"and {info.validation_count:,} validation images, {counted(workers, 'worker')}.{cut}"
     )
 
 
-def _say_stopped(console: Console, run: Run, stop: BaseException) -> None:
-    done = sum(trial.ended for trial in run.state.trials.values())
-    command = shlex.join(["cbam-search", *sys.argv[1:]])
-    console.print(
-        f"Stopped by {stop}. {done} finished trials are kept in {run.path}, and the others up "
-        f"to their last epoch. To go on, run the same command again:\n  {command}",
-        highlight=False,
-        soft_wrap=True,
+def _say_stopped(console: Console, run: Run, stop: BaseException, arguments: list[str]) -> None:
+    from search.console import print_prose
+
+    done = counted(sum(trial.ended for trial in run.state.trials.values()), "finished trial")
+    again = [word for word in arguments if word != "--overwrite"]
+    how = (
+        "run the same command again"
+        if again == arguments
+        else "run it again without --overwrite, which would delete them"
     )
+    print_prose(
+        console,
+        f"Stopped by {stop}. Kept in {run.path}: {done}, and the other trials up to their last "
+        f"epoch. To go on, {how}:\n  {shell_line(['cbam-search', *again])}",
+    )
+
+
+def _check_readable(what: str, path: str) -> None:
+    """Refuses a path whose bytes are no text: not every library that is to use it can.
+
+    Raises:
+        UsageError: If it has such bytes.
+    """
+    if not readable(path):
+        raise UsageError(
+            f"{what} has bytes that are no text in this locale. Received: {path}. Choose "
+            "another name, or, if the name is right, set LC_ALL=C.UTF-8."
+        )
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -163,17 +249,21 @@ def _export(options: argparse.Namespace) -> int:
 
     import_keras_without_tensorflow()
     from search.export import export_best
+    from search.narrator import Narrator
     from search.report import print_export
     from search.run import open_run, read_run, space_of
-    from search.signals import Interrupted, Signals
+    from search.signals import Signals
     from search.summary import write_summary
 
     space = space_of(read_run(options.run), options.run)
     console = _console(options)
-    with Signals().caught() as signals, open_run(space, options.run, mend_data=True) as run:
+    with (
+        Signals().caught() as signals,
+        open_run(space, options.run, mend_data=True, progress=Narrator(signals.check)) as run,
+    ):
         try:
             with _executor(run, 1) as executor:
-                exported = export_best(run, executor, signals)
+                exported = export_best(run, executor, Narrator(signals.check))
         except Interrupted as stop:
             return stop.exit_code
         write_summary(run.path, run.state)
@@ -188,22 +278,33 @@ def _sites(options: argparse.Namespace) -> int:
     from search.keras_in_driver import import_keras_without_tensorflow
 
     import_keras_without_tensorflow()
+    from hypermodels.cost import CostModel
     from hypermodels.image import ImageSpec
-    from search.report import print_sites
+    from search.console import make_console
+    from search.descriptions import Descriptions, describe_foreign, notices_of
+    from search.narrator import Narrator
+    from search.report import print_notices, print_sites
     from search.run import image_of_data
     from search.sites import site_table
     from search.space_loading import load_space
     from search.summary import to_csv
 
     space = load_space(options.space).override("data", name=options.data)
-    image = ImageSpec(options.image, classes=10) if options.image else image_of_data(space)
-    table = site_table(space, image)
+    notices: list[str] = []
+    if options.image:
+        image = ImageSpec(options.image, classes=10)
+    else:
+        image, notices = image_of_data(space, Narrator())
+    described = describe_foreign(space, image, {}, Narrator())
+    notices += notices_of(described)
+    table = site_table(space, CostModel(image, Descriptions(described)))
     if options.format == "csv":
         print(to_csv(table), end="")
     elif options.format == "json":
         print(json.dumps(table, indent=2))
     else:
         print_sites(_console(options), table, space.configuration({}).backbone)
+    print_notices(make_console(to_stderr=True), notices)
     return 0
 
 
@@ -254,11 +355,11 @@ def _result(run: Run, exported: Exported) -> dict[str, Any]:
 
 
 def _console(options: argparse.Namespace) -> Console:
-    from rich.console import Console
+    from search.console import make_console
 
-    plain = getattr(options, "verbose", False)
-    to_stderr = getattr(options, "json", False)
-    return Console(stderr=to_stderr, force_terminal=False if plain else None)
+    return make_console(
+        plain=getattr(options, "verbose", False), to_stderr=getattr(options, "json", False)
+    )
 
 
 if __name__ == "__main__":

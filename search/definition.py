@@ -23,13 +23,30 @@ OBJECTIVES: Mapping[str, str] = {
 _COUNT_SUFFIXES = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
 
+_SUFFIXED = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?\s*([kKmMgG])")
+MAX_LIMIT = 10**15
+"""More weights or multiply-adds than any machine holds or does."""
+
+
 def _count(received: Any) -> Any:
     """Turns `300k` or `1.5M` into a whole number."""
-    if isinstance(received, str):
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmMgG])", received)
-        if match:
-            return round(float(match[1]) * _COUNT_SUFFIXES[match[2].lower()])
-    return received
+    match = _SUFFIXED.fullmatch(received) if isinstance(received, str) else None
+    if match is None:
+        if received == 0 and not isinstance(received, bool):
+            raise KnobError(
+                "expected a whole number of at least 1, such as 300k. Received: 0. Leave the key "
+                "out for no limit"
+            )
+        return received
+    fraction = match[2] or ""
+    numerator = int(match[1] + fraction) * _COUNT_SUFFIXES[match[3].lower()]
+    value, rest = divmod(numerator, 10 ** len(fraction))
+    if rest or not value:
+        raise KnobError(
+            "expected a whole number of at least 1, such as 300k or 1.5M. Received: "
+            f"{received!r}, which is {numerator / 10 ** len(fraction):g}"
+        )
+    return value
 
 
 def _fraction_or_count(value: Any) -> None:
@@ -130,16 +147,18 @@ CONSTRAINTS = (
         "max_parameters",
         "integer",
         0,
-        "networks with more weights are refused before they are built; 0 means no limit",
-        minimum=0,
+        "networks with more weights are refused before they are built",
+        minimum=1,
+        maximum=MAX_LIMIT,
         normalise=_count,
     ),
     Knob(
         "max_macs",
         "integer",
         0,
-        "networks with more multiply-adds an image are refused; 0 means no limit",
-        minimum=0,
+        "networks with more multiply-adds an image are refused",
+        minimum=1,
+        maximum=MAX_LIMIT,
         normalise=_count,
     ),
 )
@@ -149,7 +168,7 @@ PLAIN_SECTIONS: Mapping[str, tuple[Knob, ...]] = {
     "search": SEARCH,
     "constraints": CONSTRAINTS,
 }
-"""Sections whose keys are fixed, never tuned."""
+"""Sections whose keys are fixed, never tuned. A limit that is not set is 0."""
 
 PRESET_NAMES = tuple(PRESETS)
 

@@ -8,6 +8,7 @@ The table of exit codes in the README is checked against this module by a test.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 INTERRUPTED_EXIT_CODE = 130
@@ -80,6 +81,50 @@ class VerificationError(CbamSearchError):
 
 
 def did_you_mean(received: object, known: Iterable[str]) -> str:
-    """Returns `" Did you mean 'x'?"` for the nearest known name, or an empty string."""
-    nearest = difflib.get_close_matches(str(received), list(known), n=1, cutoff=0.55)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+    """Returns `" Did you mean 'x'?"` for what was meant, or an empty string.
+
+    Names that begin with what was received, or contain it as a word, come before those that
+    are spelt alike. Alike means that few letters differ: `val_f1` is no `val_loss`.
+    """
+    text, names = str(received).strip().lower(), list(known)
+    if text in names:
+        return f" Did you mean {text!r}?"
+    bare = text.rstrip("0123456789_v")  # `resnet50` begins as `resnet_v1` does
+    meant = _completions(text, names) or _completions(bare, names) or _misspelt(text, names)
+    return f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
+
+
+_MOST_HINTS = 3
+
+
+def _completions(text: str, names: list[str]) -> list[str]:
+    if len(text) < 2:
+        return []
+    begin = [name for name in names if name.lower().startswith(text)]
+    if begin:
+        return begin[:_MOST_HINTS]
+    parts = [name for name in names if text in re.split(r"[_+.]", name.lower())]
+    return parts if len(parts) <= _MOST_HINTS else []
+
+
+def _misspelt(text: str, names: list[str]) -> list[str]:
+    # A word that both have, such as `val_`, says nothing about the rest.
+    alike = difflib.get_close_matches(text, [name.lower() for name in names], n=3, cutoff=0.6)
+    near = [
+        name
+        for candidate in alike
+        for name in names
+        if name.lower() == candidate and _same_meaning(text, candidate)
+    ]
+    return near[:1]
+
+
+def _same_meaning(text: str, name: str) -> bool:
+    """Whether two names may be one misspelt: word by word, where they have equally many."""
+    ours, theirs = re.split(r"[_+.]", text), re.split(r"[_+.]", name)
+    if len(ours) != len(theirs) or len(ours) == 1:
+        return True
+    return all(
+        difflib.SequenceMatcher(None, a, b).ratio() >= 0.6
+        for a, b in zip(ours, theirs, strict=True)
+    )

@@ -6,29 +6,26 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from search.assignment import (
-    Assignment,
-    ExportRequest,
-    MachineFault,
-    TrialDone,
-    TrialFailed,
-    WorkerDied,
-)
+from search.assignment import Assignment, ExportRequest
+from search.data import Progress
 from search.entries import kind_of, remove
 from search.errors import ExportError, SearchFailedError
 from search.executors.local import LocalExecutor
+from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.exported_files import exported_files
 from search.files import storage_errors, sync_folder, write_json, write_text
+from search.keras_in_driver import keras_backend
 from search.run import Run
 from search.run_directory import best_folder, checkpoint_path
-from search.signals import Signals
+from search.single_task import run_to_end
 from search.state import TrialState
-from search.tuner import MAX_DEATHS, assignment_of
+from search.tuner import assignment_of
 from search.worker import Task
 
 
@@ -47,7 +44,7 @@ class Exported:
     metrics: dict[str, Any]
 
 
-def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported:
+def export_best(run: Run, executor: LocalExecutor, progress: Progress) -> Exported:
     """Exports the best trial of a run to its folder `best/`, unless it is there already.
 
     The test images are read here; the journal says so before it happens. (`verify` opens
@@ -66,31 +63,37 @@ def export_best(run: Run, executor: LocalExecutor, signals: Signals) -> Exported
     for record in reversed(run.state.exports):
         if record["trial"] == best.trial_id and (folder / "metrics.json").exists():
             return Exported(folder, best.trial_id, record["metrics"])
-    partial = run.path / "best.partial"
-    with storage_errors("the exported model", partial):
-        remove(partial)
-        partial.mkdir()
+    target = run.path / "best.partial"
+    with storage_errors("the exported model", target):
+        remove(target)
+        target.mkdir()
     _record_test_read(run, best.trial_id)
     assignment = assignment_of(run, best)
-    request = ExportRequest(assignment, float(best.score or 0.0), partial.resolve())
+    request = ExportRequest(
+        assignment, float(best.score or 0.0), target.resolve(), keras_backend()
+    )
+    exporting = f"Exporting trial {best.trial_id}"
     if not checkpoint_path(run.path, best.lineage).exists():
         # Somebody deleted it; the same training gives the same state once more.
-        _run_task("search.trial:train", assignment, assignment, run, executor, signals)
+        task = _task("search.trial:train", assignment, assignment, run)
+        training = f"Training trial {best.trial_id} again"
+        check = partial(progress, training, 0, 1)
+        run_to_end(executor, task, check, f"{training} failed", ExportError)
     metrics: dict[str, Any] = {
         "trial": best.trial_id,
         "objective": run.space.search["objective"],
         "score": best.score,
         "parameters": best.parameters,
         "macs": best.macs,
-        **_run_task("search.export_worker:export", request, assignment, run, executor, signals),
-        **_run_task("search.export_worker:compare", request, assignment, run, executor, signals),
+        **save_model(run, request, executor, progress, exporting),
     }
-    with storage_errors("the exported model", partial):
-        (partial / "expected.npy").unlink()
-        write_json(partial / "metrics.json", metrics)
-        write_text(partial / "hyperparameters.yaml", fixed_space(run, best))
-        files = exported_files(partial)
-        _publish(partial, folder)
+    with storage_errors("the exported model", target):
+        for name in (EXPECTED, WEIGHTS):
+            (target / name).unlink()
+        write_json(target / "metrics.json", metrics)
+        write_text(target / "hyperparameters.yaml", fixed_space(run, best))
+        files = exported_files(target)
+        _publish(target, folder)
     run.record({"type": "export", "trial": best.trial_id, "metrics": metrics, "files": files})
     return Exported(folder, best.trial_id, metrics)
 
@@ -137,40 +140,68 @@ def _best(run: Run) -> TrialState:
     return ranked[0]
 
 
-def _run_task(
+STEPS = ("take", "save", "compare", "compare_keras")
+"""The tasks of an export, each in a process of its own."""
+
+
+def save_model(
+    run: Run, request: ExportRequest, executor: LocalExecutor, progress: Progress, doing: str
+) -> dict[str, Any]:
+    """Has a model saved and compared, in processes of their own; see `export_worker.py`.
+
+    Args:
+        run: The open `Run`.
+        request: What to save and where to.
+        executor: Where it is done.
+        progress: Called meanwhile.
+        doing: What is being done, for a person.
+
+    Returns:
+        A dict with the metrics of the model; `largest_difference` of a class score, by
+        format; why a format is `missing`; and `custom_objects` that `model.keras` needs.
+
+    Raises:
+        ExportError: If the SavedModel cannot be had, or is not the trained model.
+        StorageError: If the machine is at fault.
+    """
+
+    def done(step: str, on: str) -> dict[str, Any]:
+        task = _task(f"search.export_worker:{step}", request, request.assignment, run, on)
+        check = partial(progress, doing, STEPS.index(step), len(STEPS))
+        return run_to_end(executor, task, check, f"{doing} failed", ExportError)
+
+    metrics = done("take", request.backend)
+    saved = done("save", "tensorflow")
+    differences = {SAVED_MODEL: done("compare", "tensorflow")["largest_difference"]}
+    missing: dict[str, str] = saved["missing"]
+    if KERAS_FILE not in missing:
+        compared = done("compare_keras", request.backend)
+        if "missing" in compared:
+            missing[KERAS_FILE] = compared["missing"]
+        else:
+            differences["keras"] = compared["largest_difference"]
+    return {
+        **metrics,
+        "largest_difference": differences,
+        **({"missing": missing} if missing else {}),
+        **({"custom_objects": saved["custom_objects"]} if saved["custom_objects"] else {}),
+    }
+
+
+def _task(
     function: str,
     payload: ExportRequest | Assignment,
     assignment: Assignment,
     run: Run,
-    executor: LocalExecutor,
-    signals: Signals,
-) -> dict[str, Any]:
-    """Runs a task to its end, again if its worker dies, and returns its result."""
+    on: str = "",
+) -> Task:
     log = run.path / "export.log"
-    task = Task(function, payload, assignment.trial_id, assignment.threads, log)
-    deaths = 0
-    result: dict[str, Any] = {}
-    executor.submit(executor.idle()[0], task)
-    while executor.running():
-        for worker, event in executor.events(0.5):
-            if isinstance(event, TrialDone):
-                result = event.result
-            elif isinstance(event, WorkerDied) and deaths + 1 < MAX_DEATHS:
-                deaths += 1
-                executor.submit(worker, task)
-            elif isinstance(event, TrialFailed | WorkerDied | MachineFault):
-                error = event.error if isinstance(event, MachineFault) else ExportError
-                raise error(
-                    f"trial {task.trial_id} could not be exported: {event.reason.rstrip('.')}. "
-                    f"Details are in {log}."
-                )
-        signals.check()
-    return result
+    return Task(function, payload, assignment.trial_id, assignment.threads, log, on)
 
 
-def _publish(partial: Path, folder: Path) -> None:
+def _publish(finished: Path, folder: Path) -> None:
     """Puts a finished folder in its place; a reader sees the old one or the new one."""
-    for root, _, files in os.walk(partial):
+    for root, _, files in os.walk(finished):
         for name in files:
             with (Path(root) / name).open("rb") as file:
                 os.fsync(file.fileno())
@@ -179,7 +210,7 @@ def _publish(partial: Path, folder: Path) -> None:
     remove(old)
     if kind_of(folder):
         folder.rename(old)
-    partial.rename(folder)
+    finished.rename(folder)
     sync_folder(folder.parent)
     with contextlib.suppress(OSError):  # it costs room until the next export
         remove(old)

@@ -91,11 +91,17 @@ def remove_leftovers(path: Path) -> None:
                     leftover.unlink()
 
 
-def last_lines(path: Path, count: int = 20) -> list[str]:
-    """The last lines of a text that a process printed; none where it cannot be read."""
+def last_lines(path: Path, count: int = 20, start: int = 0) -> list[str]:
+    """The last lines of a text that a process printed; none where it cannot be read.
+
+    Args:
+        path: The file.
+        count: Integer, how many lines at most.
+        start: Integer, bytes at the beginning that are left out.
+    """
     try:
         with open_to_read(path, folders=1) as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
+            file.seek(max(start, file.seek(0, os.SEEK_END) - 8192))
             text = file.read(8192).decode("utf-8", "replace")
     except (OSError, RunDirectoryError):
         return []

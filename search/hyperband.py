@@ -19,9 +19,10 @@ neither on the order in which trials finish nor on the number of workers. Beyond
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from hypermodels.configuration import Configuration
@@ -94,6 +95,16 @@ class Outcome:
     score: float | None
 
 
+@dataclass
+class _Memory:
+    """What has been decided before, so that a decision takes the time of what is new."""
+
+    places: list[tuple[int, Bracket, int]] = field(default_factory=list)
+    lineages: dict[int, dict[str, str]] = field(default_factory=dict)
+    trials: dict[int, tuple[dict[str, Outcome], list[TrialPlan]]] = field(default_factory=dict)
+    waves: dict[int, list[TrialPlan]] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Hyperband:
     """The decisions of a whole search.
@@ -110,6 +121,9 @@ class Hyperband:
     factor: int
     candidates: Candidates
     maximise: bool = True
+    _memory: _Memory = field(
+        default_factory=lambda: _Memory(), init=False, compare=False, repr=False
+    )
 
     def trials(self, outcomes: Mapping[str, Outcome]) -> list[TrialPlan]:
         """Every trial that exists, given what has ended so far.
@@ -122,15 +136,50 @@ class Hyperband:
             The trials bracket by bracket, rung by rung. More outcomes only ever add
             trials, they never change or remove one.
         """
+        if not self._memory.places:
+            self._memory.places = self._brackets()
+        # A bracket is a function of its own outcomes, of which few change at a time.
+        apart = self._by_bracket(outcomes)
         found: list[TrialPlan] = []
         lineages: dict[str, str] = {}
+        begun = -1
+        for (iteration, bracket, number), own in zip(self._memory.places, apart, strict=True):
+            if iteration != begun:
+                begun = iteration
+                lineages = self._known_lineages(iteration, number, lineages)
+            known, trials = self._memory.trials.get(number, (None, []))
+            if known != own:
+                trials = self._bracket(iteration, bracket, number, own, lineages)
+                self._memory.trials[number] = own, trials
+            found += trials
+        return found
+
+    def _brackets(self) -> list[tuple[int, Bracket, int]]:
+        """Every bracket with its iteration and the number of its first place."""
+        found = []
         number = 0
         for iteration, budget in enumerate(self.budgets):
-            lineages |= self._lineages(iteration, number, lineages)
             for bracket in brackets(budget, self.factor):
-                found += self._bracket(iteration, bracket, number, outcomes, lineages)
+                found.append((iteration, bracket, number))
                 number += bracket.rungs[0].places
         return found
+
+    def _by_bracket(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Outcome]]:
+        """The outcomes of each bracket, told apart by the place that begins a trial's name."""
+        firsts = [number for _, _, number in self._memory.places]
+        apart: list[dict[str, Outcome]] = [{} for _ in firsts]
+        for name, outcome in outcomes.items():
+            place = name.partition("-")[0].rstrip("bcdefgh")
+            if place.isdecimal():
+                apart[bisect_right(firsts, int(place)) - 1][name] = outcome
+        return apart
+
+    def _known_lineages(
+        self, iteration: int, number: int, earlier: dict[str, str]
+    ) -> dict[str, str]:
+        if iteration not in self._memory.lineages:
+            self._memory.lineages[iteration] = self._lineages(iteration, number, earlier)
+        return self._memory.lineages[iteration]
 
     def _lineages(self, iteration: int, number: int, earlier: Mapping[str, str]) -> dict[str, str]:
         """The first trial of every configuration that stands in a first rung from the start.
@@ -256,12 +305,12 @@ class Hyperband:
                 None,
             )
 
-        wave = [
-            plan(place, "", candidate)
-            for place, candidate in enumerate(
-                self.candidates.first(iteration, bracket.number, places), number
-            )
-        ]
+        if number not in self._memory.waves:
+            first = self.candidates.first(iteration, bracket.number, places)
+            self._memory.waves[number] = [
+                plan(place, "", candidate) for place, candidate in enumerate(first, number)
+            ]
+        wave = self._memory.waves[number]
         rung = list(wave)
         used = 0
         for letter in "bcdefgh":  # a place is tried eight times at most

@@ -9,6 +9,7 @@ Where jax is not installed, empty stand-ins take its place for the import alone.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import types
@@ -38,6 +39,20 @@ def import_keras_without_tensorflow() -> None:
             del os.environ["KERAS_BACKEND"]
         else:
             os.environ["KERAS_BACKEND"] = before
+
+
+def keras_backend() -> str:
+    """The Keras backend of the workers: what Keras itself would choose in a new process."""
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen:
+        return chosen
+    home = os.environ.get("KERAS_HOME") or os.path.join(os.path.expanduser("~"), ".keras")
+    try:
+        with open(os.path.join(home, "keras.json"), encoding="utf-8") as file:
+            configured = json.load(file).get("backend")
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"
+    return configured if isinstance(configured, str) and configured else "tensorflow"
 
 
 def _forgo_tensorflow() -> None:

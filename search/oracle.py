@@ -19,6 +19,7 @@ from search.definition import OBJECTIVES
 from search.entries import ensure_folder, read_bytes
 from search.errors import START_ANEW, RunDirectoryError
 from search.files import storage_errors, write_text
+from search.first_trials import all_failed, first_trials
 from search.hyperband import Hyperband, TrialPlan
 from search.run_directory import trial_folder
 from search.space import Space, tuned_values
@@ -70,11 +71,19 @@ class HyperbandOracle(kt.Oracle):
         busy = {plan.lineage for plan in running.values()}
         ids = {plan.trial_id for plan in running.values()}
         ended = self._state.outcomes()
-        for plan in self.plans():
+        plans = self._hyperband.trials(ended)
+        for plan in first_trials(plans, ended) or plans:
             if plan.trial_id in ended or plan.trial_id in ids or plan.lineage in busy:
                 continue
             return plan
         return None
+
+    def all_failed(self) -> list[TrialPlan]:
+        """The first trials, if every one of them has failed; else an empty list."""
+        ended = self._state.outcomes()
+        if any(outcome.score is not None for outcome in ended.values()):
+            return []  # at once: this is asked all the time
+        return all_failed(self._hyperband.trials(ended), ended)
 
     def waiting(self) -> bool:
         """Whether a trial waits for a worker."""

@@ -12,11 +12,13 @@ from rich.table import Table
 from rich.text import Text
 
 from search.brackets import brackets
+from search.console import print_prose
 from search.hyperband import Hyperband
 from search.retention import bytes_kept
 from search.run import Run
 from search.state import FAILED, TrialState
-from search.summary import counted, described, shown
+from search.summary import described, shown
+from search.text import counted, printable
 
 REDRAW_SECONDS = 0.9
 """The clock shows seconds; each drawing takes some milliseconds of the driver's time."""
@@ -74,18 +76,17 @@ class Progress:
         self._running.pop(trial_id, None)
         if self._live is None:
             line = self._line(self._run.state.trials[trial_id])
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            self._console.print(Text(printable(line)), soft_wrap=True)
         self.tick(force=True)
 
     def short_of_memory(self) -> None:
         """Says, once, that fewer trials run than could for lack of memory."""
         if not self._told_of_memory:
             self._told_of_memory = True
-            self._console.print(
-                f"Too little memory for {self._workers} trials at once: the next one starts "
-                "when one of those that run is done, or memory is free.",
-                highlight=False,
-                soft_wrap=True,
+            print_prose(
+                self._console,
+                f"Too little memory for {counted(self._workers, 'trial')} at once: the next one "
+                "starts when one of those that run is done, or memory is free.",
             )
 
     def tick(self, *, force: bool = False) -> None:
@@ -118,20 +119,21 @@ class Progress:
         head = Table.grid(padding=(0, 2))
         head.add_row(
             ProgressBar(total=max(1, total), completed=done, width=36),
-            Text(f"{done}/{total} epochs"),
+            Text(f"{done}/{counted(total, 'epoch')}"),
             Text(f"{_clock(time.monotonic() - self._started)} elapsed"),
             Text(f"about {self._left()} left", style="bold"),
-            Text(f"{self._workers} workers", style="dim"),
+            Text(counted(self._workers, "worker"), style="dim"),
         )
         counts = Counter(trial.status for trial in state.trials.values())
         parts: list[Table | Text] = [head, self._bracket_table()]
-        for trial_id, epoch in sorted(self._running.items()):
+        for trial_id, done_epochs in sorted(self._running.items()):
             trial = state.trials[trial_id]
+            epoch = min(done_epochs + 1, trial.epochs)
             parts.append(
                 Text.assemble(
                     ("running  ", "cyan"),
-                    f"{trial_id:<8} epoch {epoch + 1 if epoch < trial.epochs else epoch}"
-                    f"/{trial.epochs}  {self._values(trial)}",
+                    f"{printable(trial_id):<8} epoch {epoch}/{trial.epochs}  "
+                    f"{self._values(trial)}",
                     overflow="ellipsis",
                     no_wrap=True,
                 )
@@ -141,7 +143,7 @@ class Progress:
             parts.append(
                 Text.assemble(
                     ("best     ", "bold green"),
-                    f"{trial.trial_id:<8} {self._run.space.search['objective']} ",
+                    f"{printable(trial.trial_id):<8} {self._run.space.search['objective']} ",
                     (shown(trial.score), "bold"),
                     f" after {counted(trial.epochs, 'epoch')}  {self._values(trial)}",
                     overflow="ellipsis",
@@ -150,10 +152,11 @@ class Progress:
             )
         failed = f", {counts[FAILED]} failed" if counts[FAILED] else ""
         kept = bytes_kept(self._run) / 1e6
+        ended = counted(sum(trial.ended for trial in state.trials.values()), "trial")
         parts.append(
             Text(
-                f"{sum(trial.ended for trial in state.trials.values())} trials done{failed}, "
-                f"{kept:.0f} MB of checkpoints. Ctrl-C stops; the same command goes on.",
+                f"{ended} done{failed}, {kept:.0f} MB of checkpoints. Ctrl-C stops, keeps what is "
+                "done and says how to go on.",
                 style="dim",
             )
         )
@@ -177,11 +180,11 @@ class Progress:
         return table
 
     def _values(self, trial: TrialState) -> str:
-        return " ".join(
-            part
+        parts = (
+            described(self._run.state, trial, section)
             for section in ("attention", "backbone", "recipe")
-            if (part := described(self._run.state, trial, section))
         )
+        return printable(" ".join(part for part in parts if part))
 
     def _epochs_done(self) -> int:
         return sum(len(curve) for curve in self._run.state.curves.values())

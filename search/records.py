@@ -85,6 +85,14 @@ _EXPORTED = _with(
     classes=_integer(1, 10**6),
     largest_difference=_with(saved_model=_number),
 )
+_CONSTANT = _with(**{"accuracy": _number, "class": _string})
+
+
+def _exported(value: Any) -> bool:
+    return _EXPORTED(value) and (
+        "constant_answer" not in value or _CONSTANT(value["constant_answer"])
+    )
+
 
 _SHAPES: Mapping[str, Mapping[str, _Check]] = {
     "run": {"space": _SPACE, "data": _string, "versions": _mapping_of(_string)},
@@ -122,11 +130,17 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
         "seconds": _number,
     },
     "test_read": {},
-    "export": {"trial": _TRIAL, "metrics": _EXPORTED},
+    "export": {"trial": _TRIAL, "metrics": _exported},
+    "backbone": {
+        "settings": _mapping_of(_scalar),
+        "description": _or_none(_mapping),
+        "refused": _or_none(_string),
+        "notices": _list_of(_string),
+    },
     "session": {"workers": _integer(1, 10**6), "seconds": _number, "driver_seconds": _number},
 }
 _OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
-    "run": {"files": _mapping_of(_string)},
+    "run": {"files": _mapping_of(_string), "notices": _list_of(_string)},
     "ended": {"output": _list_of(_string), "profile": _mapping_of(_number)},
     "test_read": {"trial": _TRIAL, "purpose": _string},
     "export": {"files": _mapping_of(_matching("[0-9a-f]{64}"))},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from search import __version__
 from search.definition import tuned_sections
 from search.errors import START_ANEW, RunDirectoryError, SpaceError
 from search.journal import Record, read_journal
+from search.keras_in_driver import keras_backend
 from search.run_directory import journal_path
 from search.space import Space
 from search.state import RunState
@@ -111,7 +111,7 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "backend": os.environ.get("KERAS_BACKEND", "tensorflow"),
+        "backend": keras_backend(),
         "cbam-search": __version__,
         **{name: importlib.metadata.version(name) for name in PACKAGES},
     }

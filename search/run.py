@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hypermodels.cost import CostModel
 from hypermodels.network import ImageSpec
 from search.candidates import check_feasible, check_pretrained
 from search.data import (
     Dataset,
     PreparedInfo,
+    Progress,
     SplitSettings,
-    fingerprint_of,
+    count_classes,
+    imbalance_notice,
     load_dataset,
+    no_progress,
     open_prepared,
     prepare,
 )
 from search.data.manifest import MANIFEST
+from search.descriptions import Descriptions, describe_foreign, notices_of
 from search.entries import FILE, ensure_folder, kind_of, remove
 from search.errors import START_ANEW, RunDirectoryError, SpaceError
 from search.files import (
@@ -43,9 +47,11 @@ from search.run_directory import (
     lock_path,
     refuse_strange_entries,
 )
+from search.source_guard import check_same, check_source
 from search.space import Space
-from search.space_loading import parse_space
+from search.space_loading import recorded_space
 from search.state import RunState
+from search.trial import image_spec
 
 
 @dataclass
@@ -59,6 +65,7 @@ class Run:
         journal: The open `Journal`.
         state: What the journal says; kept up to date by `record`.
         resumed: Boolean, whether the run was there before.
+        remarks: Sentences on what was found when it was opened this time.
     """
 
     path: Path
@@ -67,6 +74,12 @@ class Run:
     journal: Journal
     state: RunState
     resumed: bool
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was left out, assumed or could not be looked at, a sentence each."""
+        return (*self.state.header.get("notices", ()), *self.remarks)
 
     def record(self, record: Record) -> None:
         """Writes a record to the journal, then takes it into account as a replay would."""
@@ -75,7 +88,13 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(
-    space: Space, path: Path, *, overwrite: bool = False, mend_data: bool = False
+    space: Space,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    mend_data: bool = False,
+    compare_source: bool = False,
+    progress: Progress = no_progress,
 ) -> Iterator[Run]:
     """Opens a run directory for driving: a new one, or one of the same search.
 
@@ -87,6 +106,9 @@ def open_run(
         overwrite: Boolean, whether to delete a run that is there. Where that was broken
             off, it is done whatever is said now: most of the run may be gone.
         mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
+        compare_source: Boolean, whether to compare the data of a run that is there with
+            its source.
+        progress: Called while data is loaded and prepared.
 
     Yields:
         The `Run`, locked until the block ends.
@@ -102,7 +124,12 @@ def open_run(
         if not overwrite:
             refuse_strange_entries(path)
         missing = mend_data and not (data_folder(path) / MANIFEST).exists()
-    dataset = _checked_data(space) if not there or overwrite or missing else None
+        untrained = there and not overwrite and _is_another_untrained(space, path)
+    dataset: Dataset | None = None
+    notices: list[str] = []
+    described: dict[str, Record] = {}
+    if not there or overwrite or missing or untrained:
+        dataset, notices, described = _checked_data(space, progress)
     with storage_errors("the run directory", path):
         make_folder(path)
         lock = FileLock(lock_path(path))
@@ -112,25 +139,39 @@ def open_run(
         remove_leftovers(path)
         # Again: another process may have driven it until just now.
         there = _is_run(path, overwrite)
-        if (there and overwrite) or _is_half_cleared(path):
+        if untrained:  # unless somebody has trained in it since
+            untrained = there and _is_another_untrained(space, path)
+        if (there and (overwrite or untrained)) or _is_half_cleared(path):
             _clear(path)
         with storage_errors("the run directory", path):
             refuse_strange_entries(path)
-        if there and not overwrite:
+        if there and not overwrite and not untrained:
             extension = guard(space, path)
+        remarks: list[str] = []
         if dataset is not None:
+            if there and not overwrite:
+                check_same(dataset, split_settings(space), read_run(path).header["data"])
             # A run that was killed before its first record has data but no journal yet.
-            info = prepare(dataset, split_settings(space), data_folder(path))
+            info = prepare(dataset, split_settings(space), data_folder(path), progress)
         else:
             info = open_prepared(data_folder(path)).info
+            if compare_source:
+                remarks = check_source(
+                    info,
+                    data_folder(path),
+                    split_settings(space),
+                    lambda: _dataset(space, progress),
+                )
         with storage_errors("the run directory", path):
             ensure_folder(checkpoint_path(path, "0000").parent)
         journal = Journal(journal_path(path))
         try:
             state = RunState.replay(journal.records)
-            run = Run(path, space, info, journal, state, resumed=bool(journal.records))
+            run = Run(path, space, info, journal, state, bool(journal.records), tuple(remarks))
             if not journal.records:
-                run.record(_header(space, info))
+                run.record(_header(space, info, notices))
+                for record in described.values():
+                    run.record(record)
             elif state.header["data"] != info.fingerprint:
                 raise RunDirectoryError(
                     f"the data in {data_folder(path)} is not the data this run started with. "
@@ -138,6 +179,11 @@ def open_run(
                 )
             if extension:
                 run.record(extension)
+            # Those of a run that was killed after its first record.
+            for record in describe_foreign(
+                space, image_spec(info), state.descriptions, progress
+            ).values():
+                run.record(record)
             yield run
         finally:
             # A worker whose fork server was killed ends itself, in the middle of whatever.
@@ -147,23 +193,49 @@ def open_run(
         lock.release()
 
 
-def _checked_data(space: Space) -> Dataset:
-    """Loads the data and makes sure that the search can start on it."""
-    dataset = _dataset(space)
-    fingerprint_of(dataset, split_settings(space))  # raises if the splits cannot be cut
+def _checked_data(
+    space: Space, progress: Progress
+) -> tuple[Dataset, list[str], dict[str, Record]]:
+    """Loads the data and makes sure that the search can start on it.
+
+    Returns:
+        The data, sentences on what was left out or assumed, and the records of the
+        backbones that were tried.
+    """
+    dataset = _dataset(space, progress)
+    notices = data_notices(dataset, split_settings(space))
     backbone_files(space)  # raises if one cannot be read
     image = _image_of(dataset)
-    check_feasible(space, image)
+    described = describe_foreign(space, image, {}, progress)
+    check_feasible(space, CostModel(image, Descriptions(described)), progress)
     check_pretrained(space, image)
-    return dataset
+    return dataset, [*notices, *notices_of(described)], described
 
 
-def image_of_data(space: Space) -> ImageSpec:
-    """What the networks of a space take and give, without preparing its data."""
+def data_notices(dataset: Dataset, settings: SplitSettings) -> list[str]:
+    """What there is to say about the data and its splits.
+
+    Raises:
+        DataError: If the splits cannot be cut.
+    """
+    uneven = imbalance_notice(count_classes(dataset, settings), dataset.class_names)
+    return [*dataset.notices, uneven] if uneven else list(dataset.notices)
+
+
+def image_of_data(space: Space, progress: Progress = no_progress) -> tuple[ImageSpec, list[str]]:
+    """What the networks of a space take and give, without preparing its data.
+
+    Returns:
+        The `ImageSpec`, and sentences on what was left out or assumed of the data.
+
+    Raises:
+        DataError: If the search would refuse the data.
+    """
     name = str(space.data["name"])
     if name in CIFAR_CLASSES:
-        return ImageSpec((32, 32, 3), CIFAR_CLASSES[name])
-    return _image_of(_dataset(space))
+        return ImageSpec((32, 32, 3), CIFAR_CLASSES[name]), []
+    dataset = _dataset(space, progress)
+    return _image_of(dataset), data_notices(dataset, split_settings(space))
 
 
 def _image_of(dataset: Dataset) -> ImageSpec:
@@ -171,11 +243,12 @@ def _image_of(dataset: Dataset) -> ImageSpec:
     return ImageSpec((height, width, channels), len(dataset.class_names))
 
 
-def _dataset(space: Space) -> Dataset:
+def _dataset(space: Space, progress: Progress) -> Dataset:
     return load_dataset(
         str(space.data["name"]),
         test_fraction=float(space.data["test_fraction"]),
         image_size=int(space.data["image_size"]) or None,
+        progress=progress,
     )
 
 
@@ -209,7 +282,7 @@ def space_of(state: RunState, path: Path) -> Space:
         RunDirectoryError: If it is none.
     """
     try:
-        return parse_space(json.dumps(state.header["space"]), f"the space of {path}")
+        return recorded_space(state.header["space"], f"the space of {path}")
     except (SpaceError, RecursionError) as error:
         raise RunDirectoryError(
             f"the journal of {path} holds a space that this version does not read: {error}"
@@ -226,7 +299,7 @@ def split_settings(space: Space) -> SplitSettings:
     )
 
 
-def _header(space: Space, info: PreparedInfo) -> Record:
+def _header(space: Space, info: PreparedInfo, notices: list[str]) -> Record:
     return {
         "type": "run",
         "format": FORMAT,
@@ -234,6 +307,7 @@ def _header(space: Space, info: PreparedInfo) -> Record:
         "data": info.fingerprint,
         "versions": versions(),
         "files": backbone_files(space),
+        "notices": notices,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 
@@ -262,6 +336,20 @@ def _is_run(path: Path, overwrite: bool) -> bool:
             f"{path} holds {what} ({', '.join(foreign[:3])}) and no run of cbam-search. "
             "Choose another --directory or --name."
         )
+    return False
+
+
+def _is_another_untrained(space: Space, path: Path) -> bool:
+    """Whether a run of another space is there of which no trial was ever started.
+
+    Somebody corrected a space, or a network, that was refused: there is nothing to keep.
+    """
+    if RunState.replay(read_journal(journal_path(path))[0]).trials:
+        return False
+    try:
+        guard(space, path)
+    except RunDirectoryError:
+        return True
     return False
 
 

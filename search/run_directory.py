@@ -8,6 +8,7 @@ trial_0003/output.log   what the trial's workers printed, at most a megabyte of 
 oracle.json, tuner0.json, trial_0003/trial.json   views for stock KerasTuner
 summary.csv, .json, .md every trial, for people
 best/                   the exported model
+rehearsal/              an export tried before the first trial; gone when it is done
 compiled/               code that this session's trials share; gone when it is over
 journal.discarded       the journal of a run that is being deleted
 journal.torn            what was cut off the journal's end
@@ -59,6 +60,7 @@ _FOLDERS = (
     "best",
     "best.partial",
     "best.old",
+    "rehearsal",
     "best/saved_model",
     "best/saved_model/assets",
     "best/saved_model/variables",
@@ -117,6 +119,10 @@ def compiled_folder(run: Path) -> Path:
 
 def best_folder(run: Path) -> Path:
     return run / "best"
+
+
+def rehearsal_folder(run: Path) -> Path:
+    return run / "rehearsal"
 
 
 def strange_entries(run: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hypermodels.per_stage import StagedSection
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 _TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
-_WITH_SUFFIX = {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[kKmMgG]$"}
+_WITH_SUFFIX = {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,18})?\s*[kKmMgG]$"}
 _STAGES = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
 _TEXTS: dict[str, list[dict[str, Any]]] = {
     "stages": [
@@ -34,6 +34,9 @@ _TEXTS: dict[str, list[dict[str, Any]]] = {
 }
 """The knobs of free text that have a form of their own."""
 
+REQUIRED = ("backbone",)
+"""The sections that every space has."""
+
 
 def space_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a space."""
@@ -48,9 +51,12 @@ def space_schema() -> dict[str, Any]:
             }
     for name, knobs in PLAIN_SECTIONS.items():
         sections[name] = _object({knob.name: _described(knob) for knob in knobs}, f"the {name}")
+    for name in sections:
+        if name not in REQUIRED:
+            sections[name]["type"] = ["object", "null"]  # a heading with nothing below it
     sections["presets"] = {
         "description": "attention settings that every search tries",
-        "type": "array",
+        "type": ["array", "null"],
         "items": {"enum": list(PRESET_NAMES)},
         "uniqueItems": True,
     }
@@ -59,7 +65,7 @@ def space_schema() -> dict[str, Any]:
         "title": "cbam-search space",
         "description": "A scalar is fixed; a mapping with choice, int or float is tuned.",
         **_object(sections, "a search space"),
-        "required": ["backbone"],
+        "required": list(REQUIRED),
     }
 
 

@@ -12,9 +12,8 @@ from hypermodels.backbones import Site, family
 from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
 from hypermodels.knobs import Choice, Value
-from hypermodels.network import ImageSpec, build_backbone
 from hypermodels.per_stage import PER_STAGE, StagedSection
-from hypermodels.placement import placed, tap_shape
+from hypermodels.placement import placed
 from search.definition import tuned_sections
 from search.errors import SpaceError
 from search.space import Space
@@ -22,14 +21,14 @@ from search.space import Space
 Row = dict[str, Any]
 
 
-def site_table(space: Space, image: ImageSpec) -> list[Row]:
+def site_table(space: Space, costs: CostModel) -> list[Row]:
     """Every port of every site of a space's backbone.
 
     Of a backbone with tuned knobs it is the one of their defaults.
 
     Args:
         space: The `Space`.
-        image: The `ImageSpec` of its data.
+        costs: The `CostModel` of its images.
 
     Returns:
         A row for each: site, stage, block, port, the layer and which side of it, map
@@ -41,15 +40,15 @@ def site_table(space: Space, image: ImageSpec) -> list[Row]:
         SpaceError: If the backbone does not fit the images.
     """
     configuration = space.configuration({})
-    reason = CostModel(image).infeasible(_without_attention(configuration))
+    reason = costs.infeasible(_without_attention(configuration))
     if reason is not None:
         raise SpaceError(f"{space.source}: {reason}.")
-    backbone = build_backbone(configuration.backbone, image, blank=True)
+    backbone = costs.backbone(configuration.backbone)
     offered = _offered(space, configuration, backbone.sites)
     rows = []
     for site in backbone.sites:
         for port, tap in site.ports.items():
-            shape = tap_shape(backbone.model, tap)
+            shape = backbone.shapes[tap]
             row: Row = {
                 "site": site.name,
                 "stage": site.stage,

@@ -21,6 +21,7 @@ from hypermodels.knobs import (
     is_tuned,
 )
 from hypermodels.presets import preset
+from search.brackets import MAX_TRIALS, first_trials
 from search.definition import OBJECTIVES, PLAIN_SECTIONS
 from search.errors import SpaceError
 
@@ -58,6 +59,22 @@ class Space:
             for section in sections(self.settings)
             for knob, domain in section.tuned(self.settings[section.name])
         }
+
+    def check_size(self) -> None:
+        """Makes sure that the search has no more trials than a journal and a driver can hold.
+
+        Raises:
+            SpaceError: If it has.
+        """
+        keys = ("max_epochs", "factor", "hyperband_iterations")
+        count = first_trials(*(int(self.search[key]) for key in keys))
+        if count > MAX_TRIALS:
+            given = ", ".join(f"{key} {self.search[key]}" for key in keys)
+            raise SpaceError(
+                f"{self.source}: the search would begin with {count:,} trials ({given}); at most "
+                f"{MAX_TRIALS:,} are possible. Choose fewer max_epochs, a larger factor or fewer "
+                "hyperband_iterations."
+            )
 
     def configuration(self, values: Mapping[str, Value]) -> Configuration:
         """The configuration of some sampled values, by full knob name."""

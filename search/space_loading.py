@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from search.errors import SpaceError, did_you_mean
 from search.space import Space
@@ -58,9 +61,14 @@ def parse_space(text: str, name: str = "space") -> Space:
     return build_space(parse_yaml(text, name), name)
 
 
-def build_space(root: Node, source: str) -> Space:
-    """Validates a parsed space. See `load_space`."""
-    reader = SpaceReader(source)
+def recorded_space(content: Mapping[str, Any], name: str) -> Space:
+    """Validates a space as `Space.to_dict` wrote it out. See `load_space`."""
+    return build_space(parse_yaml(json.dumps(content), name), name, written_out=True)
+
+
+def build_space(root: Node, source: str, *, written_out: bool = False) -> Space:
+    """Validates a parsed space; see `load_space` and, for `written_out`, `SpaceReader`."""
+    reader = SpaceReader(source, written_out=written_out)
     space = reader.space(root)
     if reader.problems:
         count = len(reader.problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 from hypermodels.configuration import sections
 from hypermodels.knobs import (
@@ -16,6 +17,7 @@ from hypermodels.knobs import (
     Section,
     Setting,
     Value,
+    as_written,
 )
 from hypermodels.per_stage import PER_STAGE, STAGE_KEY, StagedSection, listed_knobs
 from search.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
@@ -24,15 +26,24 @@ from search.space import Space
 from search.yaml_tree import Node
 
 _DOMAIN_KEYS = ("choice", "int", "float")
+_STEP = Knob("step", "integer", 1, "between two values of a range", minimum=1)
+_ONE = Node(1, 0)
 _LONGEST_PROBLEM = 500
 """Characters of one problem that are shown; a space may hold a novel where a number belongs."""
 
 
 class SpaceReader:
-    """Walks a parsed space and collects every problem instead of stopping at the first."""
+    """Walks a parsed space and collects every problem instead of stopping at the first.
 
-    def __init__(self, source: str) -> None:
+    Args:
+        source: String, the file or the shipped name, for messages.
+        written_out: Boolean, whether it is a space as `Space.to_dict` gives it, in which a
+            key that was left out stands with its default, such as the 0 of no limit.
+    """
+
+    def __init__(self, source: str, *, written_out: bool = False) -> None:
         self.source = source
+        self._written_out = written_out
         self.problems: list[str] = []
 
     def problem(self, line: int, path: str, message: str) -> None:
@@ -51,6 +62,8 @@ class SpaceReader:
                     key,
                     f"unknown key.{did_you_mean(key, keys)} A space has: {', '.join(keys)}.",
                 )
+        filled = {key: node for key, node in root.value.items() if not _left_open(key, node)}
+        root = Node(filled, root.line)
         if "backbone" not in root.value:
             self.problem(root.line, "backbone", "missing. A space needs a backbone section.")
         empty = Node({}, root.line)
@@ -118,7 +131,7 @@ class SpaceReader:
     def mapping(self, name: str, node: Node) -> dict[str, Node]:
         if isinstance(node.value, dict):
             return node.value
-        received = "nothing" if node.value is None else repr(node.plain())
+        received = as_written(node.plain())
         self.problem(node.line, name, f"expected a mapping of keys. Received: {received}.")
         return {}
 
@@ -219,14 +232,15 @@ class SpaceReader:
         try:
             return knob.accept(received)
         except KnobError as error:
-            hint = did_you_mean(received, [str(choice) for choice in knob.choices])
-            self.problem(node.line, path, f"{error}.{hint if isinstance(received, str) else ''}")
+            self.problem(node.line, path, f"{error}.{_hint(knob, received, node)}")
             return None
 
     def choice(self, path: str, knob: Knob, node: Node) -> Setting | None:
         if not isinstance(node.value, list) or not node.value:
             self.problem(
-                node.line, path, f"choice takes a list of values. Received: {node.plain()!r}."
+                node.line,
+                path,
+                f"choice takes a list of values. Received: {as_written(node.plain())}.",
             )
             return None
         values = [self.value(path, knob, item) for item in node.value]
@@ -251,7 +265,9 @@ class SpaceReader:
         ends = node.value[kind]
         if not isinstance(ends.value, list) or len(ends.value) != 2:
             self.problem(
-                ends.line, path, f"{kind} takes [lowest, highest]. Received: {ends.plain()!r}."
+                ends.line,
+                path,
+                f"{kind} takes [lowest, highest]. Received: {as_written(ends.plain())}.",
             )
             return None
         # The ends bound the values and need not be values: of {int: [8, 21], step: 6} 21 is none.
@@ -263,18 +279,17 @@ class SpaceReader:
             self.problem(ends.line, path, f"the lowest value {low} is not below {high}.")
             return None
         if kind == "int":
-            step = node.value["step"].plain() if "step" in node.value else 1
-            if isinstance(step, bool) or not isinstance(step, int) or step < 1:
-                self.problem(
-                    node.line, f"{path}.step", f"expected a whole number >= 1. Received: {step!r}."
-                )
+            step = self.value(f"{path}.step", _STEP, node.value.get("step", _ONE))
+            if step is None:
                 return None
-            integers = IntRange(int(low), int(high), step)
+            integers = IntRange(int(low), int(high), int(step))
             return integers if self.suits(path, knob, integers, node) else None
         sampling = node.value["sampling"].plain() if "sampling" in node.value else "linear"
         if sampling not in ("linear", "log"):
             self.problem(
-                node.line, f"{path}.sampling", f"expected linear or log. Received: {sampling!r}."
+                node.line,
+                f"{path}.sampling",
+                f"expected linear or log. Received: {as_written(sampling)}.",
             )
             return None
         if sampling == "log" and float(low) <= 0:
@@ -306,6 +321,8 @@ class SpaceReader:
                     path,
                     f"unknown key.{did_you_mean(key, by_name)} Known keys: {', '.join(by_name)}.",
                 )
+            elif self._written_out and entry.value == by_name[key].default:
+                continue  # it was left out
             elif isinstance(entry.value, dict) and set(entry.value) & set(_DOMAIN_KEYS):
                 self.problem(entry.line, path, "cannot be tuned; give one value.")
             else:
@@ -317,7 +334,9 @@ class SpaceReader:
     def presets(self, node: Node) -> tuple[str, ...]:
         if not isinstance(node.value, list):
             self.problem(
-                node.line, "presets", f"expected a list of names. Received: {node.plain()!r}."
+                node.line,
+                "presets",
+                f"expected a list of names. Received: {as_written(node.plain())}.",
             )
             return ()
         names: list[str] = []
@@ -335,3 +354,19 @@ class SpaceReader:
             else:
                 names.append(name)
         return tuple(names)
+
+
+def _left_open(key: str, node: Node) -> bool:
+    """Whether a section is a heading with nothing below it, which is as if it were left out."""
+    return node.value is None and key != "backbone" and key in top_level_keys()
+
+
+def _hint(knob: Knob, received: Any, node: Node) -> str:
+    """What may help with a value that a knob does not take."""
+    words = [str(choice) for choice in knob.choices]
+    if isinstance(received, str):
+        return did_you_mean(received, words)
+    if isinstance(received, bool) and node.written.lower() not in ("", "true", "false"):
+        read = f" YAML reads {node.written} as {str(received).lower()}; if it is a name, put it in"
+        return f"{read} quotes.{did_you_mean(node.written, words)}"
+    return ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypermodels.configuration import Configuration
+from hypermodels.configuration import Configuration, digest
 from search.hyperband import Outcome, TrialPlan
 from search.journal import Record
 from search.records import check_record, malformed
@@ -79,6 +79,8 @@ class RunState:
         test_reads: When and why the test images were read.
         exports: What was exported, in order.
         sessions: How long drivers drove the search, with how many workers.
+        descriptions: The records of backbones that a person's own code builds, by the
+            digest of their settings.
     """
 
     header: Record = field(default_factory=dict)
@@ -89,6 +91,7 @@ class RunState:
     test_reads: list[Record] = field(default_factory=list)
     exports: list[Record] = field(default_factory=list)
     sessions: list[Record] = field(default_factory=list)
+    descriptions: dict[str, Record] = field(default_factory=dict)
 
     @classmethod
     def replay(cls, records: Iterable[Record]) -> RunState:
@@ -146,6 +149,8 @@ class RunState:
             self.exports.append(record)
         elif kind == "session":
             self.sessions.append(record)
+        elif kind == "backbone":
+            self.descriptions[digest(record["settings"])] = record
 
     def outcomes(self) -> dict[str, Outcome]:
         """The trials that have ended, as Hyperband takes them."""
@@ -185,6 +190,11 @@ def trial_record(plan: TrialPlan, parameters: int, macs: int) -> Record:
         "parameters": parameters,
         "macs": macs,
     }
+
+
+def planned(plan: TrialPlan) -> TrialState:
+    """A trial that is decided on and not handed out."""
+    return _trial_state(trial_record(plan, 0, 0))
 
 
 def _trial_state(record: Mapping[str, Any]) -> TrialState:

@@ -16,6 +16,8 @@ from typing import Any
 class ForgivingStream:
     """A stream whose writes never fail; everything else is the stream's own.
 
+    A character that its encoding lacks is written as an escape, such as `\\u4e2d`.
+
     Attributes:
         lost: The first error of a write, or `None`; from then on nothing is printed.
     """
@@ -32,7 +34,7 @@ class ForgivingStream:
             self._stream.write(text)
         except UnicodeEncodeError:
             known = self._stream.encoding or "ascii"
-            return self.write(text.encode(known, "replace").decode(known))
+            return self.write(text.encode(known, "backslashreplace").decode(known))
         except OSError as error:
             self._give_up(error)
         return len(text)

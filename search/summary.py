@@ -14,6 +14,8 @@ from hypermodels.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_i
 from search.files import storage_errors, write_text
 from search.profile import PHASES, in_words, profile
 from search.state import FAILED, RunState, TrialState
+from search.text import counted as counted
+from search.text import markdown, printable, spreadsheet
 
 Row = dict[str, Any]
 
@@ -85,11 +87,14 @@ def _row(state: RunState, trial: TrialState, columns: list[str]) -> Row:
 
 
 def to_csv(table: list[Row]) -> str:
-    """The table as CSV, one line a trial; a value that is not there is empty."""
+    """The table as CSV, one line a trial; a value that is not there is empty.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(table[0]) if table else _FIXED_COLUMNS)
-    writer.writeheader()
-    writer.writerows(table)
+    writer = csv.writer(text)
+    writer.writerow([spreadsheet(name) for name in (table[0] if table else _FIXED_COLUMNS)])
+    writer.writerows([spreadsheet(value) for value in row.values()] for row in table)
     return text.getvalue()
 
 
@@ -124,14 +129,16 @@ def to_markdown(state: RunState) -> str:
     ranked = [by_id[trial.trial_id] for trial in state.best_first(maximise=maximise)]
     rest = [row for name, row in sorted(by_id.items()) if row not in ranked]
     table = [*ranked, *rest]
-    lines = ["# Summary of the search", "", *findings(state)]
+    lines = ["# Summary of the search", "", *map(markdown, findings(state)), *_noticed(state)]
     if not table:
         return "\n".join(lines) + "\n"
     columns = [name for name in table[0] if any(row[name] not in (None, "") for row in table)]
     lines.append("")
-    lines.append("| " + " | ".join(_heading(name) for name in columns) + " |")
+    lines.append("| " + " | ".join(markdown(_heading(name)) for name in columns) + " |")
     lines.append("|" + "---|" * len(columns))
-    lines += ["| " + " | ".join(_cell(row[name]) for name in columns) + " |" for row in table]
+    lines += [
+        "| " + " | ".join(markdown(shown(row[name])) for name in columns) + " |" for row in table
+    ]
     found = profile(state)
     if found:
         lines += ["", "## Where the time went", "", in_words(found), ""]
@@ -149,14 +156,18 @@ def to_markdown(state: RunState) -> str:
         ]
     for name, trial in sorted(state.trials.items()):
         if trial.output:
-            lines += ["", f"Last lines that trial {name} printed before it failed:", ""]
-            lines += [f"    {line}" for line in trial.output]
+            title = f"Last lines that trial {name} printed before it failed:"
+            lines += ["", markdown(title), ""]
+            lines += [f"    {printable(line)}" for line in trial.output]
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: Any) -> str:
-    """A value in a Markdown table, which a reason with a bar or a line break would tear."""
-    return " ".join(shown(value).replace("|", r"\|").split())
+def _noticed(state: RunState) -> list[str]:
+    """What was said when the run began, under a heading of its own."""
+    notices = state.header.get("notices")
+    if not notices:
+        return []
+    return ["", "## Said when the run began", "", *(f"* {markdown(each)}" for each in notices)]
 
 
 def findings(state: RunState) -> list[str]:
@@ -199,11 +210,6 @@ def findings(state: RunState) -> list[str]:
 
 def _heading(name: str) -> str:
     return name.removeprefix("attention.").removeprefix("recipe.").removeprefix("backbone.")
-
-
-def counted(count: int, what: str) -> str:
-    """`1 epoch`, `2 epochs`."""
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def shown(value: Any) -> str:

@@ -14,6 +14,7 @@ from hypermodels.configuration import Configuration
 from hypermodels.epoch import EpochSteps
 from hypermodels.network import ImageSpec
 from hypermodels.recipe import Budget
+from hypermodels.seeds import restart_global_generator, seed_python
 from hypermodels.training import training_model
 from search.assignment import Assignment
 from search.checkpoint import load_checkpoint, save_checkpoint
@@ -73,7 +74,9 @@ def train(assignment: Assignment, report: Report) -> dict[str, Any]:
         report(epoch, metrics)
 
     # ---- the epochs that are left -------------------------------------------------
+    seed_python(assignment.seed, "trace")
     for epoch in range(len(curve), assignment.epochs):
+        restart_global_generator(assignment.seed, "epoch", epoch)
         metrics = _train_epoch(model, batches, epoch, watch)
         with watch.phase("validate"):
             metrics |= validate(model, data.validation)

@@ -13,7 +13,6 @@ from keras_tuner.engine.trial import Trial
 
 from hypermodels.cost import CostModel
 from hypermodels.hypermodel import AttentionHyperModel
-from hypermodels.network import ImageSpec
 from hypermodels.recipe import Budget
 from search.assignment import (
     Assignment,
@@ -23,8 +22,10 @@ from search.assignment import (
     TrialDone,
     TrialFailed,
     WorkerDied,
+    WorkerLost,
 )
 from search.candidates import SampledCandidates
+from search.descriptions import Descriptions
 from search.errors import SearchFailedError
 from search.executors.local import LocalExecutor
 from search.files import last_lines
@@ -36,6 +37,7 @@ from search.run import Run
 from search.run_directory import trial_folder
 from search.signals import Interrupted, Signals
 from search.state import COMPLETED, FAILED, TrialState, trial_record
+from search.trial import image_spec
 from search.worker import Task
 
 MAX_DEATHS = 3
@@ -67,7 +69,7 @@ class SearchTuner(kt.Tuner):
 
     def __init__(self, run: Run, executor: LocalExecutor, signals: Signals, keep: int = 1) -> None:
         hypermodel = hypermodel_of(run)
-        self._costs = CostModel(image_of(run))
+        self._costs = costs_of(run)
         self._run, self._executor, self._signals = run, executor, signals
         self._keep = keep
         self._handed_out = 0
@@ -103,7 +105,7 @@ class SearchTuner(kt.Tuner):
 
         Raises:
             Interrupted: If a signal asked for the end; everything is kept.
-            SearchFailedError: If no trial finished.
+            SearchFailedError: If no trial finished, or the first ones have all failed.
             StorageError: If the machine refused a write.
         """
         began, used = time.monotonic(), time.process_time()
@@ -130,7 +132,7 @@ class SearchTuner(kt.Tuner):
     def _search(self, watcher: Watcher) -> None:
         self.save()
         discard_unneeded(self._run, self.hyperband, self._keep)
-        while True:
+        while not self.oracle.all_failed():
             self._hand_out(watcher)
             if not self._executor.running():
                 break
@@ -199,6 +201,8 @@ class SearchTuner(kt.Tuner):
             self._end(event.trial_id, FAILED, None, event.reason, event.seconds)
         elif isinstance(event, WorkerDied):
             self._worker_died(worker, event)
+        elif isinstance(event, WorkerLost):
+            self.oracle.release(worker)  # handed out again; it is nothing that the trial did
         elif isinstance(event, MachineFault):
             reason = event.reason.rstrip(".")
             raise event.error(
@@ -266,21 +270,24 @@ class SearchTuner(kt.Tuner):
         discard_unneeded(self._run, self.hyperband, self._keep)
 
     def _why_nothing_finished(self) -> str:
-        failed = [trial for trial in self._run.state.trials.values() if trial.reason]
-        first = failed[0] if failed else None
-        detail = (
-            f" The first, {first.trial_id}: {first.reason}. Its output is in "
-            f"{self._log(first.trial_id)}."
-            if first
-            else ""
+        trials = self._run.state.trials
+        stopped = len(self.oracle.all_failed())
+        text = (
+            f"the first {stopped} trials have all failed, so the search has stopped."
+            if stopped
+            else f"none of {len(trials)} trials finished."
         )
-        return f"none of {len(self._run.state.trials)} trials finished.{detail}"
-
-
-def image_of(run: Run) -> ImageSpec:
-    """What the networks of a run take and give."""
-    info = run.info
-    return ImageSpec(info.image_shape, len(info.class_names), info.mean, info.std)
+        failed = [trial for trial in trials.values() if trial.reason]
+        if failed:
+            first = failed[0]
+            lines = " | ".join(line.strip() for line in first.output[-3:])
+            text += f" The first, {first.trial_id}: {first.reason.rstrip('.')}."
+            text += f" The last lines that it printed: {lines}." if lines else ""
+            text += f" Its output is in {self._log(first.trial_id)}."
+        return (
+            f"{text} Mend the cause in the space, the data or the model, and start the search "
+            "under another --name: in this run, these trials stay failed."
+        )
 
 
 def hypermodel_of(run: Run) -> AttentionHyperModel:
@@ -289,7 +296,7 @@ def hypermodel_of(run: Run) -> AttentionHyperModel:
     batch_size = int(space.data["batch_size"])
     steps = max(1, images // min(batch_size, images))
     return AttentionHyperModel(
-        image_of(run),
+        image_spec(run.info),
         Budget(int(space.search["max_epochs"]), steps),
         backbone=space.settings["backbone"],
         attention=space.settings["attention"],
@@ -297,6 +304,11 @@ def hypermodel_of(run: Run) -> AttentionHyperModel:
         seed=int(space.search["seed"]),
         batch_size=batch_size,
     )
+
+
+def costs_of(run: Run) -> CostModel:
+    """Counts the networks of a run; what others built is described in its journal."""
+    return CostModel(image_spec(run.info), Descriptions(run.state.descriptions))
 
 
 def hyperband_of(run: Run, costs: CostModel) -> Hyperband:

@@ -10,7 +10,6 @@ import contextlib
 from collections import Counter
 from pathlib import Path
 
-from hypermodels.cost import CostModel
 from search.data.prepared import read_manifest
 from search.errors import RunDirectoryError
 from search.file_checks import check_checkpoints, check_data, check_export, check_views
@@ -21,7 +20,7 @@ from search.oracle import HyperbandOracle
 from search.run import Run, read_run, space_of
 from search.run_directory import data_folder, journal_path, lock_path, strange_entries
 from search.state import COMPLETED, RunState
-from search.tuner import hyperband_of, hypermodel_of, image_of
+from search.tuner import costs_of, hyperband_of, hypermodel_of
 
 
 def verify(path: Path, *, repair: bool = False) -> Findings:
@@ -76,7 +75,7 @@ def _check_against_search(run: Run, repair: bool, findings: Findings) -> None:
     """What the search decides, given the outcomes, is what the journal and the views say."""
     if run.info.fingerprint != run.state.header["data"]:
         findings.add(f"the data in {data_folder(run.path)} is not the data this run started with")
-    hyperband = hyperband_of(run, CostModel(image_of(run)))
+    hyperband = hyperband_of(run, costs_of(run))
     oracle = HyperbandOracle(run.space, hyperband, run.state, hypermodel_of(run))
     _check_decisions(run.state, oracle, findings)
     oracle.restore()

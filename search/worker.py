@@ -12,22 +12,26 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from search.assignment import EpochDone, MachineFault, TrialDone, TrialFailed
+from search.assignment import Began, EpochDone, MachineFault, TrialDone, TrialFailed, WorkerLost
 from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
+from search.executors.clean_start import arrive
 from search.executors.compiled_code import CompiledCode
 
 _MACHINE_ERRORS = {
     errno.EACCES,
+    errno.EAGAIN,
     errno.EDQUOT,
     errno.EFBIG,
     errno.EIO,
     errno.EMFILE,
     errno.ENFILE,
+    errno.ENOMEM,
     errno.ENOSPC,
     errno.EPERM,
     errno.EROFS,
@@ -45,6 +49,7 @@ class Task:
         trial_id: String, whose task it is.
         threads: Integer, threads to compute with on a CPU.
         log: File that takes what the process prints; see `executors/output.py`.
+        backend: The Keras backend that it needs; empty for the search's own.
         handed_out: Number, the time it was made at.
     """
 
@@ -53,6 +58,7 @@ class Task:
     trial_id: str
     threads: int
     log: Path
+    backend: str = ""
     handed_out: float = field(default_factory=time.time)
 
 
@@ -72,23 +78,20 @@ def run_task(
         gpu: The GPU to compute on, if any.
         compiled: Where compiled code is shared.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    threading.Thread(target=_end_with_driver, args=(connection,), daemon=True).start()
     started = time.monotonic()
-    # What the fork server imported lives as long as the process: without this, each of the
-    # collections while a step is traced walks over all of it, a fifth of a second in all.
-    gc.freeze()
     try:
-        _send_output_to(output)
-        _configure_device(task.threads, gpu, compiled)
-        module, _, name = task.function.partition(":")
-        function = getattr(importlib.import_module(module), name)
+        function = _prepared(task, connection, output, gpu, compiled)
+    except Exception as error:  # none of the task's own code has run
+        with contextlib.suppress(OSError):
+            connection.send(WorkerLost(task.trial_id, _in_one_line(error)))
+        return
 
-        def report(epoch: int, metrics: dict[str, float]) -> None:
-            connection.send(EpochDone(task.trial_id, epoch, metrics))
+    def report(epoch: int, metrics: dict[str, float]) -> None:
+        connection.send(EpochDone(task.trial_id, epoch, metrics))
 
+    try:
         start = max(0.0, time.time() - task.handed_out)
+        connection.send(Began(task.trial_id))
         result = function(task.payload, report) or {}
         if "profile" in result:
             result["profile"]["start"] = start
@@ -99,16 +102,48 @@ def run_task(
         with contextlib.suppress(OSError):  # the driver may be gone
             traceback.print_exc()
             sys.stderr.flush()
-        if compiled.refused(error) or (
-            isinstance(error, OSError) and error.errno in _MACHINE_ERRORS
-        ):
+        if compiled.refused(error) or _is_machine_fault(error):
             connection.send(MachineFault(task.trial_id, str(error)))
             return
-        name = "" if isinstance(error, CbamSearchError) else f"{type(error).__name__}: "
-        first = (str(error).strip().splitlines() or ["no message"])[0]
-        connection.send(
-            TrialFailed(task.trial_id, f"{name}{first[:300]}", time.monotonic() - started)
-        )
+        reason = _in_one_line(error)
+        connection.send(TrialFailed(task.trial_id, reason, time.monotonic() - started))
+
+
+def _prepared(
+    task: Task,
+    connection: Connection,
+    output: Connection,
+    gpu: str | None,
+    compiled: CompiledCode,
+) -> Callable[..., Any]:
+    """Makes the process ready for its task; returns the task's function."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    arrive()
+    threading.Thread(target=_end_with_driver, args=(connection,), daemon=True).start()
+    # What the fork server imported lives as long as the process: without this, each of the
+    # collections while a step is traced walks over all of it, a fifth of a second in all.
+    gc.freeze()
+    _send_output_to(output)
+    _configure_device(task.threads, gpu, compiled)
+    module, _, name = task.function.partition(":")
+    function: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def _in_one_line(error: Exception) -> str:
+    name = "" if isinstance(error, CbamSearchError) else f"{type(error).__name__}: "
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    return f"{name}{first[:300]}"
+
+
+def _is_machine_fault(error: Exception) -> bool:
+    """Whether the machine refused something that does not depend on the configuration."""
+    if isinstance(error, OSError):
+        return error.errno in _MACHINE_ERRORS
+    if isinstance(error, ImportError):  # a library that cannot be mapped
+        return "annot allocate memory" in str(error) or "failed to map" in str(error)
+    return isinstance(error, RuntimeError) and "can't start new thread" in str(error)
 
 
 def _end_with_driver(connection: Connection) -> None:
@@ -136,7 +171,11 @@ def _send_output_to(output: Connection) -> None:
 
 
 def _configure_device(threads: int, gpu: str | None, compiled: CompiledCode) -> None:
-    """Fixes the number of threads and the GPU, before the framework first computes."""
+    """Fixes the number of threads and the GPU, and has the framework take them.
+
+    What it needs for that (threads, memory on the GPU) depends on no configuration, so it is
+    asked for here, before the task begins.
+    """
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     import keras
@@ -149,3 +188,4 @@ def _configure_device(threads: int, gpu: str | None, compiled: CompiledCode) -> 
         tf.config.threading.set_inter_op_parallelism_threads(1)
         if gpu is not None:
             tf.config.experimental.enable_op_determinism()
+    keras.ops.convert_to_tensor(0.0)

@@ -1,12 +1,12 @@
 """YAML text to plain values that remember their line, within safe bounds.
 
 PyYAML's safe loader alone would expand a few hundred bytes of aliases to gigabytes,
-recurse until Python gives up, and keep the last of two equal keys without a word.
+recurse until Python gives up, keep the last of two equal keys without a word, and read
+numbers as YAML 1.1 does.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ from typing import Any
 import yaml
 
 from search.errors import SpaceError
+from search.yaml_errors import Refused, reader_error, syntax_error
+from search.yaml_scalars import misread, number
 
 MAX_BYTES = 100_000
 MAX_DEPTH = 12
-MAX_INTEGER = 2**63 - 1
-# YAML 1.1, which PyYAML speaks, takes 1e-5 for a string because it has no dot.
-_DOTLESS_FLOAT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 @dataclass(frozen=True)
@@ -29,10 +28,12 @@ class Node:
     Args:
         value: A scalar, a list of `Node`, or a dict from string to `Node`.
         line: Integer from 1.
+        written: String, an unquoted scalar as it stands in the file, else empty.
     """
 
     value: Any
     line: int
+    written: str = ""
 
     def plain(self) -> Any:
         """The value without line numbers."""
@@ -81,13 +82,12 @@ def parse_yaml(text: str, name: str) -> Node:
         if root is None:
             raise SpaceError(f"{name} is empty. A space needs at least `backbone:`.")
         node = _convert(loader, root, name)
+    except Refused as error:
+        raise SpaceError(f"{name}:{error.line}: {error}.") from error
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{name}:{mark.line + 1}" if mark else name
-        raise SpaceError(f"{where}: {error.problem or error.context}.") from error
+        raise syntax_error(name, error) from error
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise SpaceError(f"{name}:{line}: {str(error).splitlines()[0]}.") from error
+        raise reader_error(name, text, error) from error
     if not isinstance(node.value, dict):
         raise SpaceError(
             f"{name}:{node.line}: a space is a mapping with keys such as `backbone:`. "
@@ -97,24 +97,25 @@ def parse_yaml(text: str, name: str) -> Node:
 
 
 class _Loader(yaml.SafeLoader):
-    """Composes nodes without aliases and to a bounded depth."""
+    """Composes nodes without aliases and tags, and to a bounded depth."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(
-                problem=f"alias *{event.anchor} is not allowed in a space; write the value out",
-                problem_mark=event.start_mark,
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            raise Refused(
+                f"alias *{event.anchor} is not allowed in a space; write the value out", line
+            )
+        if getattr(event, "tag", None) is not None:
+            raise Refused(
+                f"the tag {_shown_tag(event.tag)} is not allowed in a space; leave it out", line
             )
         if self._depth >= MAX_DEPTH:
-            raise yaml.MarkedYAMLError(
-                problem=f"nested deeper than {MAX_DEPTH} levels",
-                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call]
-            )
+            raise Refused(f"nested deeper than {MAX_DEPTH} levels", line)
         self._depth += 1
         try:
             return super().compose_node(parent, index)
@@ -122,16 +123,17 @@ class _Loader(yaml.SafeLoader):
             self._depth -= 1
 
 
+def _shown_tag(tag: str) -> str:
+    standard = "tag:yaml.org,2002:"
+    return f"!!{tag.removeprefix(standard)}" if tag.startswith(standard) else tag
+
+
 def _convert(loader: _Loader, node: yaml.Node, name: str) -> Node:
     line = node.start_mark.line + 1
     if isinstance(node, yaml.MappingNode):
         entries: dict[str, Node] = {}
         for key_node, value_node in node.value:
-            key = _scalar(loader, key_node, name)
-            if not isinstance(key, str):
-                raise SpaceError(
-                    f"{name}:{key_node.start_mark.line + 1}: keys are words. Received: {key!r}."
-                )
+            key = _key(loader, key_node, name)
             if key in entries:
                 raise SpaceError(
                     f"{name}:{key_node.start_mark.line + 1}: the key {key!r} stands here "
@@ -141,24 +143,45 @@ def _convert(loader: _Loader, node: yaml.Node, name: str) -> Node:
         return Node(entries, line)
     if isinstance(node, yaml.SequenceNode):
         return Node([_convert(loader, item, name) for item in node.value], line)
-    value = _scalar(loader, node, name)
-    unquoted = isinstance(node, yaml.ScalarNode) and node.style is None
-    if isinstance(value, str) and unquoted and _DOTLESS_FLOAT.fullmatch(value):
-        value = float(value)
-    return Node(value, line)
+    assert isinstance(node, yaml.ScalarNode)
+    return Node(_scalar(loader, node, name), line, node.value if node.style is None else "")
 
 
-def _scalar(loader: _Loader, node: yaml.Node, name: str) -> Any:
+def _key(loader: _Loader, node: yaml.Node, name: str) -> str:
     where = f"{name}:{node.start_mark.line + 1}"
-    try:
-        value = loader.construct_object(node)
-    except yaml.MarkedYAMLError:
-        raise
-    except Exception as error:
-        # PyYAML leaks whatever its constructors meet: `!!bool maybe` is a KeyError.
-        kind = node.tag.removeprefix("tag:yaml.org,2002:")
-        received = f"{str(node.value)[:40]!r}"
-        raise SpaceError(f"{where}: this is no YAML {kind}. Received: {received}.") from error
-    if isinstance(value, int) and abs(value) > MAX_INTEGER:
-        raise SpaceError(f"{where}: the number is too large: above {MAX_INTEGER}.")
-    return value
+    if not isinstance(node, yaml.ScalarNode):
+        kind = "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"
+        raise SpaceError(f"{where}: keys are words. Received: {kind}.")
+    if node.style is None and node.value == "<<":
+        raise SpaceError(
+            f"{where}: the merge key << is not allowed in a space; write the keys out."
+        )
+    key = _scalar(loader, node, name)
+    if isinstance(key, str):
+        return key
+    as_written = node.value.lower() in ("", str(key).lower())
+    read = "" if as_written else f", which YAML reads as {_plain(key)}"
+    raise SpaceError(f"{where}: keys are words. Received: {node.value or 'nothing'}{read}.")
+
+
+def _plain(value: Any) -> str:
+    return "nothing" if value is None else str(value).lower()
+
+
+def _scalar(loader: _Loader, node: yaml.ScalarNode, name: str) -> Any:
+    where = f"{name}:{node.start_mark.line + 1}"
+    if node.style is not None:
+        try:  # JSON, which is YAML, writes some characters as two escapes
+            return node.value.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError as error:
+            raise SpaceError(
+                f"{where}: half a character (a lone surrogate) stands in a text."
+            ) from error
+    reason = misread(node.value)
+    if reason is not None:
+        raise SpaceError(f"{where}: {reason}.")
+    if node.value == "=":  # a value of its own in YAML 1.1
+        return "="
+    value = loader.construct_object(node)
+    as_number = number(node.value) if isinstance(value, str) else None
+    return value if as_number is None else as_number

@@ -103,6 +103,8 @@ class Family:
         files: Callable `settings -> paths` of the files that the network depends on.
         stages: Callable `settings -> number of stages`, or `None` where only the built
             network shows it.
+        foreign: Whether code that is not this package's builds the network, so that nothing
+            is known of it until it is tried.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Family:
     standard: Callable[[Mapping[str, Value]], str] | None = None
     files: Callable[[Mapping[str, Value]], tuple[Path, ...]] = lambda settings: ()
     stages: Callable[[Mapping[str, Value]], int] | None = None
+    foreign: bool = False
 
     def standard_placement(self, settings: Mapping[str, Value]) -> str:
         """The default of `attention.placement` for some settings of the backbone."""

@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from hypermodels.backbones.family import BackboneError
+from hypermodels.backbones.remake import made_anew
 from hypermodels.backbones.weights import copy_layer
 
 
@@ -97,8 +98,7 @@ def graft(
 
     def make(operation: Any) -> Any:
         name = names[operation.name]
-        config = {**operation.get_config(), "name": name, **changes.get(name, {})}
-        fresh = _made(operation, config)
+        fresh = made_anew(operation, name=name, changed=changes.get(name))
         made[id(fresh)] = name
         return fresh
 
@@ -118,7 +118,7 @@ def graft(
         if name in instead:
             outputs = instead[name](args[0])
         else:
-            outputs = args[0] if name in dropped else operation(*args, **kwargs)
+            outputs = args[0] if name in dropped else _called(operation, args, kwargs)
         return outputs
 
     keras.models.clone_model(
@@ -165,16 +165,15 @@ def quick_statistics(model: keras.Model) -> dict[str, dict[str, Any]]:
     }
 
 
-def _made(operation: Any, config: dict[str, Any]) -> Any:
-    if isinstance(operation, keras.layers.Layer):
-        return type(operation).from_config(config)
-    # Not every bare operation takes a name; its own config says whether it does.
-    if "name" in operation.get_config():
-        return type(operation).from_config(config)
-    name = config.pop("name")
-    fresh = type(operation).from_config(config)
-    fresh.name = name
-    return fresh
+def _called(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return operation(*args, **kwargs)
+    except Exception as error:  # the layer may be of a person's own class
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise BackboneError(
+            f"the layer {operation.name} (class {type(operation).__name__}) cannot be called on "
+            f"what it takes: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def _single(model: keras.Model) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermodels.backbones.family import BackboneError
+from hypermodels.backbones.own_code import allow, spec_in, taken_by
 
 
 def imported(reference: str) -> Callable[..., Any]:
@@ -21,9 +23,10 @@ def imported(reference: str) -> Callable[..., Any]:
         BackboneError: If there is none, or its module cannot be imported.
     """
     module_name, _, function_name = reference.partition(":")
-    _look_here()
+    _look_here(module_name)
     try:
-        module = importlib.import_module(module_name)
+        with _search_path_without_here():
+            module = importlib.import_module(module_name)
     except Exception as error:  # a module runs whatever a person wrote
         raise BackboneError(
             f"backbone.model: {module_name} cannot be imported: {type(error).__name__}: {error}. "
@@ -34,7 +37,7 @@ def imported(reference: str) -> Callable[..., Any]:
         what = "nothing" if function is None else f"a {type(function).__name__}"
         raise BackboneError(
             f"backbone.model: {module_name} must have a function {function_name}. "
-            f"Received: {what} of that name in {module.__file__}"
+            f"Received: {what} of that name in {getattr(module, '__file__', None)}"
         )
     found: Callable[..., Any] = function
     return found
@@ -50,8 +53,8 @@ def source_files(module_name: str) -> tuple[Path, ...]:
         Sorted paths, relative to the current directory where they are in it; empty if
         there is no such module.
     """
-    _look_here()
     try:
+        _look_here(module_name)
         spec = importlib.util.find_spec(module_name)
     except Exception:  # a package that fails, or what is no module; `imported` says which
         return ()
@@ -76,16 +79,46 @@ def source_files(module_name: str) -> tuple[Path, ...]:
     return tuple(sorted(shown))
 
 
-def _look_here() -> None:
-    """Makes the current directory importable, as `python -m` does."""
-    here = os.getcwd()
-    if here not in sys.path:
-        sys.path.insert(0, here)
+def _look_here(module_name: str) -> None:
+    """Lets a module be imported from the current directory.
+
+    Raises:
+        BackboneError: If its name is another's, which would be imported instead.
+    """
+    name, here = module_name.partition(".")[0], Path.cwd()
+    owner = taken_by(name, here)
+    if owner:
+        raise BackboneError(
+            f"backbone.model: the name {name} is taken by {owner}, so what the current directory "
+            "has under it cannot be imported. Rename it, and give its new name"
+        )
+    allow(name, here)
+
+
+@contextlib.contextmanager
+def _search_path_without_here() -> Iterator[None]:
+    """Takes the current directory off Python's path again where the block puts it there.
+
+    Modules do that to find their neighbors, which are found in any case.
+    """
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        here = os.getcwd()
+        added = {entry for entry in sys.path if entry not in before}
+        sys.path[:] = [
+            entry
+            for entry in sys.path
+            if entry not in added or os.path.realpath(entry) != os.path.realpath(here)
+        ]
 
 
 def _file(root: Path, module_name: str) -> Path | None:
-    """Where a module is under a folder, if it is there."""
+    """Where a module is under a folder, if it is there and importing it would find it there."""
     *packages, last = module_name.split(".")
+    if spec_in(root, module_name.partition(".")[0]) is None:
+        return None
     folder = root.joinpath(*packages)
     files = (folder / f"{last}.py", folder / last / "__init__.py")
     return next((file for file in files if file.is_file()), None)

@@ -14,8 +14,10 @@ alike; `initial_weights: own` keeps those that the model comes with, all but non
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -160,9 +162,17 @@ def _check_layers(model: keras.Model, reference: str) -> None:
                 f"backbone.model: {reference} has a layer called {layer.name}, a name that is "
                 "taken. Rename it"
             )
+        if getattr(layer, "compute_dtype", None) == "float16":
+            raise BackboneError(
+                f"backbone.model: {reference} has the layer {layer.name}, which computes in "
+                "float16; its gradients would vanish without a scaled loss. Expected float32 or "
+                "bfloat16. Set recipe.precision: mixed_bfloat16, and no policy in the function"
+            )
     last = _last(model)[-1]
     activation = getattr(last, "activation", keras.activations.softmax)
-    if activation is not keras.activations.softmax:
+    of_keras = str(getattr(activation, "__module__", "")).startswith("keras.")
+    # What a function of the person's own gives shows when it is called; see `checking.py`.
+    if of_keras and activation is not keras.activations.softmax:
         raise BackboneError(
             f"backbone.model: {reference} must give class scores that sum to 1. Its last layer "
             f"{last.name} has the activation {getattr(activation, '__name__', activation)}; give "
@@ -203,12 +213,33 @@ def _loaded(path: str) -> Any:
 def _called(reference: str, shape: tuple[int, int, int], classes: int) -> Any:
     function = imported(reference)
     try:
-        return function(shape, classes)
+        with _settings_of_keras_kept():
+            return function(shape, classes)
     except Exception as error:  # whatever a person's code raises is theirs to know
         raise BackboneError(
             f"backbone.model: {reference}({shape}, {classes}) raised "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+@contextlib.contextmanager
+def _settings_of_keras_kept() -> Iterator[None]:
+    """Keras is as it was when the block ends, whatever a person's code sets in it.
+
+    Names that Keras gives in the block count from 1, so that they do not depend on what the
+    process has built before.
+    """
+    from keras.src.backend.common import global_state
+
+    names = global_state.get_global_attribute("object_name_uids")
+    policy, layout = keras.config.dtype_policy(), keras.config.image_data_format()
+    global_state.set_global_attribute("object_name_uids", defaultdict(int))
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute("object_name_uids", names)
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(layout)
 
 
 def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> Any:
@@ -220,7 +251,9 @@ def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`; its own classifier gives the scores."""
-    model = _of(settings, inputs, classes)
+    model = own_model(settings, inputs, classes)
+    if settings["initial_weights"] == "seeded":
+        _refuse_frozen(model, str(settings["model"]))
     names = canonical_names(model)
     # Under mixed precision a softmax of 16-bit numbers would not sum to 1.
     wide = {
@@ -230,6 +263,30 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     }
     scores = graft(model, inputs, changed=wide)
     return keras.layers.Activation("linear", dtype="float32", name=SCORES)(scores)
+
+
+def frozen_layers(model: keras.Model) -> tuple[str, ...]:
+    """The layers, within models too, whose weights do not train though they could.
+
+    Statistics that a layer keeps are no such weights.
+    """
+    return tuple(
+        layer.name
+        for layer in model._flatten_layers(include_self=False)
+        if not layer.trainable and layer._trainable_variables
+    )
+
+
+def _refuse_frozen(model: keras.Model, reference: str) -> None:
+    frozen = frozen_layers(model)
+    if frozen:
+        named = ", ".join(frozen[:5]) + (f" and {len(frozen) - 5} more" if frozen[5:] else "")
+        raise BackboneError(
+            f"backbone.model: {reference} has layers that are frozen ({named}): with "
+            "initial_weights: seeded they would get random weights and never train. Set "
+            "initial_weights: own, which keeps the weights that the model comes with, or let "
+            "them train (trainable = True)"
+        )
 
 
 def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
@@ -246,7 +303,7 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] |
     if not own and not has_statistics(model):
         return None
     images = model.get_layer(NORMALISE).output
-    source = _of(settings, images, int(model.output.shape[-1]))
+    source = own_model(settings, images, int(model.output.shape[-1]))
     if own:
         copy_weights(source, model)
         return ()
@@ -257,7 +314,8 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] |
     return None
 
 
-def _of(settings: Mapping[str, Value], images: Any, classes: int) -> keras.Model:
+def own_model(settings: Mapping[str, Value], images: Any, classes: int) -> keras.Model:
+    """The person's model for some settings, for images `(batch, height, width, channels)`."""
     height, width, channels = (int(size) for size in images.shape[1:])
     return original(str(settings["model"]), (height, width, channels), classes)
 
@@ -282,5 +340,6 @@ MODEL = register_family(
         load=load,
         pretrained=lambda settings: settings["initial_weights"] == "own",
         files=files,
+        foreign=True,
     )
 )

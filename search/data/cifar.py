@@ -10,6 +10,7 @@ Reference: Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 20
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 from pathlib import Path
@@ -17,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from search.data.dataset import Dataset, Images, Split, checked_dataset, checked_split
+from search.data.arrays import checked_split
+from search.data.dataset import Dataset, Images, Split, checked_dataset
+from search.data.origin import record_of
 from search.errors import DataError
 
 TRAIN_BATCHES = tuple(f"data_batch_{number}" for number in range(1, 6))
@@ -30,6 +33,12 @@ _PIXELS = 3 * 32 * 32
 def is_batches_folder(path: Path) -> bool:
     """Whether a folder looks like `cifar-10-batches-py`, be it incomplete."""
     return any((path / name).is_file() for name in (*TRAIN_BATCHES, TEST_BATCH, META))
+
+
+def batches_files(path: Path) -> list[Path]:
+    """The files of such a folder that are there."""
+    names = (*TRAIN_BATCHES, TEST_BATCH, META)
+    return [path / name for name in names if (path / name).is_file()]
 
 
 def load_batches_folder(path: Path, source: str) -> Dataset:
@@ -46,6 +55,10 @@ def load_batches_folder(path: Path, source: str) -> Dataset:
         DataError: When a file is missing, damaged, not such a batch, or a pickle that
             asks for anything but NumPy arrays.
     """
+    origin = {}
+    for file in batches_files(path):
+        with contextlib.suppress(OSError):  # said below, where it is read
+            origin[file.name] = record_of(file)
     meta = _read_pickle(path / META)
     names = _entry(meta, b"label_names", list, path / META)
     if not all(isinstance(name, bytes) for name in names):
@@ -56,7 +69,8 @@ def load_batches_folder(path: Path, source: str) -> Dataset:
         np.concatenate([batch.labels for batch in batches]),
     )
     class_names = [name.decode("utf-8", "replace") for name in names]
-    return checked_dataset(train, _read_batch(path / TEST_BATCH), class_names, source)
+    test = _read_batch(path / TEST_BATCH)
+    return checked_dataset(train, test, class_names, source, origin=origin)
 
 
 def _read_batch(path: Path) -> Split:

@@ -1,16 +1,18 @@
-"""What every source of data becomes: two checked splits and the names of the classes."""
+"""What every source of data becomes: checked splits and the names of the classes."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from search.data.origin import SourceFile
 from search.data.splits import stratified_split
+from search.data.wording import some_of
 from search.errors import DataError
 
 Images = npt.NDArray[np.uint8]
@@ -46,71 +48,20 @@ class Dataset:
         test: Split with images of the same shape and no other class.
         class_names: One name a class, in the order of the labels.
         source: What a person sees: the name or the path that was asked for.
+        validation: Split that the source itself validates on, or `None`: the search cuts
+            one from `train`. Defaults to `None`.
+        notices: Sentences that say what was left out or assumed. Defaults to none.
+        origin: The files that were read, by name, or `None` where the source cannot
+            change. Defaults to `None`.
     """
 
     train: Split
     test: Split
     class_names: tuple[str, ...]
     source: str
-
-
-def checked_split(
-    images: AnyArray, labels: AnyArray, names: tuple[str, str], source: str
-) -> Split:
-    """Turns two raw arrays into a split, or says what is wrong with them.
-
-    Args:
-        images: uint8 array of shape `(n, height, width, channels)` or `(n, height, width)`.
-        labels: Array of any integer dtype and shape `(n,)` or `(n, 1)`.
-        names: What the two arrays are called in the source, for messages.
-        source: Name or path of the source, for messages.
-
-    Returns:
-        A `Split`; no copy is made of images that are already contiguous.
-
-    Raises:
-        DataError: When dtype, rank, channels, lengths or labels are not as above.
-    """
-    x_name, y_name = names
-    if images.dtype != np.uint8:
-        raise DataError(
-            f"{x_name} in {source} does not hold raw images. Expected dtype uint8, values "
-            f"0..255 (scaling is part of the model). Received: dtype={images.dtype}. "
-            "Save the images unscaled, as uint8."
-        )
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape:
-        raise DataError(
-            f"{x_name} in {source} has the wrong shape. Expected (n, height, width, channels) "
-            "with 1 or 3 channels last, or (n, height, width), nothing empty. "
-            f"Received: shape={images.shape}. Reshape or transpose the images."
-        )
-    if labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{y_name} in {source} does not hold class numbers. Expected an integer dtype. "
-            f"Received: dtype={labels.dtype}. Save the labels as integers 0, 1, 2, ..."
-        )
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise DataError(
-            f"{y_name} in {source} has the wrong shape. Expected (n,) or (n, 1). "
-            f"Received: shape={labels.shape}. "
-            "Save one class number an image (for one-hot rows: their argmax)."
-        )
-    if len(images) != len(labels):
-        raise DataError(
-            f"{x_name} and {y_name} in {source} differ in length. Expected one label an image. "
-            f"Received: {len(images)} images, {len(labels)} labels. Save both arrays again."
-        )
-    lowest, highest = int(labels.min()), int(labels.max())
-    if lowest < 0 or highest > np.iinfo(np.int64).max:
-        raise DataError(
-            f"{y_name} in {source} has a label that is no class number. Expected 0, 1, 2, ... "
-            f"Received: labels from {lowest} to {highest}. Number the classes from 0."
-        )
-    return Split(np.ascontiguousarray(images), np.ascontiguousarray(labels, dtype=np.int64))
+    validation: Split | None = None
+    notices: tuple[str, ...] = ()
+    origin: Mapping[str, SourceFile] | None = None
 
 
 def cut_test(split: Split, test_fraction: float, source: str) -> tuple[Split, Split]:
@@ -132,16 +83,43 @@ def cut_test(split: Split, test_fraction: float, source: str) -> tuple[Split, Sp
     )
 
 
+def cut_notice(test: Split, train: Split, test_fraction: float) -> str:
+    """Says that a test split was cut."""
+    total = len(test.labels) + len(train.labels)
+    return (
+        f"The data has no test split: {len(test.labels):,} of its {total:,} training images, "
+        f"the same share of each class (test_fraction {test_fraction:g}), are held out as one."
+    )
+
+
+def validation_notice(validation: Split, where: str) -> str:
+    """Says that the source has a validation split, and that no other is cut."""
+    return (
+        f"The data has a validation split of its own: the {len(validation.labels):,} images of "
+        f"{where} are used as they are, and data.validation has no effect."
+    )
+
+
 def checked_dataset(
-    train: Split, test: Split, class_names: Sequence[str] | None, source: str
+    train: Split,
+    test: Split,
+    class_names: Sequence[str] | None,
+    source: str,
+    *,
+    validation: Split | None = None,
+    notices: Sequence[str] = (),
+    origin: Mapping[str, SourceFile] | None = None,
 ) -> Dataset:
-    """Puts two splits together, or says how they disagree.
+    """Puts splits together, or says how they disagree.
 
     Args:
         train: Split that must hold every class `0..k - 1`, with `k` at least 2.
         test: Split with no class that `train` lacks; it need not have all.
         class_names: `k` different, non-empty names, or `None` for `"0"`, `"1"`, ...
         source: Name or path of the source.
+        validation: Like `test`, or `None` where the source has none.
+        notices: What the reader has to say; more may be added here.
+        origin: The files that were read.
 
     Returns:
         A `Dataset`.
@@ -149,14 +127,31 @@ def checked_dataset(
     Raises:
         DataError: When shapes, classes or names disagree.
     """
-    if train.images.shape[1:] != test.images.shape[1:]:
-        raise DataError(
-            f"Training and test images of {source} differ in shape. Expected one shape. "
-            f"Received: train {train.images.shape[1:]}, test {test.images.shape[1:]}. "
-            "Resize one of them."
-        )
+    others = {"test": test, **({} if validation is None else {"validation": validation})}
+    for what, split in others.items():
+        if train.images.shape[1:] != split.images.shape[1:]:
+            raise DataError(
+                f"Training and {what} images of {source} differ in shape. Expected one shape. "
+                f"Received: train {train.images.shape[1:]}, {what} {split.images.shape[1:]}. "
+                "Resize one of them."
+            )
+    count = _class_count(train, others, source)
+    names = tuple(map(str, range(count))) if class_names is None else tuple(class_names)
+    _check_names(names, count, source)
+    said = [*notices]
+    for what, split in others.items():
+        lacking = sorted(set(range(count)) - set(np.unique(split.labels).tolist()))
+        if lacking:
+            said.append(
+                f"The {what} images lack {len(lacking)} of {count} classes: "
+                f"{some_of(names[label] for label in lacking)}."
+            )
+    return Dataset(train, test, names, source, validation, tuple(said), origin)
+
+
+def _class_count(train: Split, others: Mapping[str, Split], source: str) -> int:
     present = np.unique(train.labels)
-    highest = max(int(present[-1]), int(test.labels.max()))
+    highest = max(int(split.labels.max()) for split in (train, *others.values()))
     if len(present) != highest + 1:
         # The first gap, found without building 0..highest: a label may be a huge number.
         gaps = np.flatnonzero(present != np.arange(len(present)))
@@ -164,7 +159,7 @@ def checked_dataset(
         raise DataError(
             f"The training labels of {source} skip a class. Expected every class from 0 to "
             f"{highest}, the highest label. Received: no training image of class {missing}. "
-            "Number the classes 0, 1, 2, ... without gaps and keep each in the training images."
+            + _advice_on_gap(missing, int(present[0]), others)
         )
     if len(present) < 2:
         raise DataError(
@@ -172,16 +167,32 @@ def checked_dataset(
             f"Received: {len(train.labels)} training images, all of class 0. "
             "Give images of at least one other class."
         )
-    names = tuple(map(str, range(len(present)))) if class_names is None else tuple(class_names)
-    if len(names) != len(present):
+    return len(present)
+
+
+def _advice_on_gap(missing: int, lowest: int, others: Mapping[str, Split]) -> str:
+    lowest = min(lowest, *(int(split.labels.min()) for split in others.values()))
+    if missing == 0 and lowest == 1:
+        return (
+            "If the classes are numbered from 1, subtract 1 from every label; if not, give "
+            "training images of class 0."
+        )
+    for what, split in others.items():
+        if missing in split.labels:
+            return f"The {what} images have this class: give training images of it, or none."
+    return "Number the classes 0, 1, 2, ... without gaps and keep each in the training images."
+
+
+def _check_names(names: tuple[str, ...], count: int, source: str) -> None:
+    if len(names) != count:
         raise DataError(
-            f"The class names of {source} do not fit its labels. Expected {len(present)} names, "
+            f"The class names of {source} do not fit its labels. Expected {count} names, "
             f"one a class. Received: {len(names)} names. Mend class_names, or leave it out."
         )
     if len(set(names)) != len(names) or not all(name.strip() for name in names):
         raise DataError(
             f"The class names of {source} are empty or repeat. Expected different names. "
-            f"Received: class_names={list(names)}. Mend class_names, or leave it out."
+            f"Received: class_names={list(names)[:10]}. Mend class_names, or leave it out."
         )
     for name in names:
         # A line each in class_names.txt, and shown on terminals, which obey control characters.
@@ -190,4 +201,3 @@ def checked_dataset(
                 f"A class name of {source} cannot be printed. Expected one line of text. "
                 f"Received: {ascii(name)[:100]}. Rename the class or its folder."
             )
-    return Dataset(train, test, names, source)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from search.data.class_counts import ClassCounts
 from search.errors import DataError
 
 MANIFEST = "data.json"
@@ -28,7 +29,8 @@ class SplitSettings:
 
     Args:
         validation: Integer, how many training images to validate on, or float, which
-            fraction of them. Defaults to `0.1`.
+            fraction of them; of no effect where the data has a validation split. Defaults
+            to `0.1`.
         limit: Integer, how many training images to keep, balanced over the classes and
             before the validation cut, or `None` for all. Defaults to `None`.
         seed: Integer, which images these are. Defaults to `0`.
@@ -56,6 +58,9 @@ class PreparedInfo:
         mean: Mean of each channel over the training images, on the scale 0..255.
         std: Standard deviation of each channel, likewise.
         sha256: SHA-256 of each file's bytes, by its name in the folder.
+        class_counts: Images of each class by split; none in manifests of version 0.1.
+        own_validation: Boolean, whether the validation images were the source's own and
+            not cut from its training images. Defaults to `False`.
     """
 
     source: str
@@ -70,6 +75,8 @@ class PreparedInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     sha256: Mapping[str, str] = field(hash=False)
+    class_counts: ClassCounts = field(hash=False, default_factory=dict)
+    own_validation: bool = False
 
     @property
     def fingerprint(self) -> str:
@@ -99,6 +106,8 @@ class PreparedInfo:
             },
             "mean": list(self.mean),
             "std": list(self.std),
+            "class_counts": {name: list(each) for name, each in self.class_counts.items()},
+            "own_validation": self.own_validation,
             "sha256": dict(self.sha256),
             "fingerprint": self.fingerprint,
         }
@@ -126,7 +135,7 @@ class PreparedInfo:
             info = _parse(cls, values)
             if info.fingerprint != values["fingerprint"]:
                 raise ValueError("a fingerprint that is not that of the entries")
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise DataError(
                 f"{origin} is damaged. Expected a manifest as it was written when the search "
                 f"started. Received: {type(error).__name__}: {error}. Move its folder to "
@@ -152,6 +161,11 @@ def _parse(cls: type[PreparedInfo], values: Mapping[str, Any]) -> PreparedInfo:
         mean=tuple(float(value) for value in values["mean"]),
         std=tuple(float(value) for value in values["std"]),
         sha256={name: _string(values["sha256"][name]) for name in FILES},
+        class_counts={
+            _string(name): tuple(map(_integer, each))
+            for name, each in values.get("class_counts", {}).items()
+        },
+        own_validation=values.get("own_validation", False) is True,
     )
 
 

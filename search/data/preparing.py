@@ -16,8 +16,11 @@ from typing import IO, Protocol
 
 import numpy as np
 
+from search.data.class_counts import ClassCounts, counts_of
 from search.data.dataset import AnyArray, Dataset
+from search.data.decoding import Progress, no_progress
 from search.data.manifest import MANIFEST, PreparedInfo, SplitSettings
+from search.data.origin import ORIGIN, write_origin
 from search.data.splits import Indices, balanced_subset, stratified_split
 from search.entries import ensure_folder
 from search.errors import DataError, StorageError
@@ -50,6 +53,9 @@ class _Part:
         )
         for rows in self._windows():
             sink.write(rows.tobytes())
+
+    def values(self) -> AnyArray:
+        return self.array if self.rows is None else self.array[self.rows]
 
     def _windows(self) -> Iterator[AnyArray]:
         for start in range(0, self.shape[0], _ROWS_AT_ONCE):
@@ -91,13 +97,19 @@ class _HashingSink:
         return self._hash.hexdigest()
 
 
-def prepare(dataset: Dataset, settings: SplitSettings, directory: Path) -> PreparedInfo:
-    """Cuts the validation split and writes the arrays of a search.
+def prepare(
+    dataset: Dataset,
+    settings: SplitSettings,
+    directory: Path,
+    progress: Progress = no_progress,
+) -> PreparedInfo:
+    """Cuts the validation split, where there is none, and writes the arrays of a search.
 
     Args:
         dataset: The data set.
         settings: Validation size, limit on the training images, seed.
         directory: Folder to write to; created, or written over.
+        progress: Called for every file.
 
     Returns:
         The manifest, as written to `data.json`.
@@ -119,8 +131,14 @@ def prepare(dataset: Dataset, settings: SplitSettings, directory: Path) -> Prepa
         ensure_folder(directory)
         ensure_folder(directory / "test")
         (directory / MANIFEST).unlink(missing_ok=True)
+        (directory / ORIGIN).unlink(missing_ok=True)
         sync_folder(directory)
-        hashes = {name: _write_part(directory / name, part) for name, part in parts.items()}
+        hashes = {}
+        for done, (name, part) in enumerate(parts.items()):
+            progress("Writing arrays", done, len(parts))
+            hashes[name] = _write_part(directory / name, part)
+        if dataset.origin is not None:
+            write_origin(directory, dataset.origin)
         info = _info(dataset, settings, parts, hashes)
         content = json.dumps(info.to_dict(), indent=2).encode("ascii") + b"\n"
         write_atomically(directory / MANIFEST, lambda file: file.write(content))
@@ -148,33 +166,73 @@ def fingerprint_of(dataset: Dataset, settings: SplitSettings) -> str:
     return _info(dataset, settings, parts, hashes).fingerprint
 
 
+def count_classes(dataset: Dataset, settings: SplitSettings) -> ClassCounts:
+    """The class counts of the splits that `prepare` would make, without making them.
+
+    Raises:
+        DataError: When there are too few images for the split.
+    """
+    return _class_counts(dataset, _parts(dataset, settings))
+
+
+def _class_counts(dataset: Dataset, parts: Mapping[str, _Part]) -> ClassCounts:
+    classes = len(dataset.class_names)
+    return {
+        split: counts_of(parts[name].values(), classes)
+        for split, name in (
+            ("train", "train_labels.npy"),
+            ("validation", "validation_labels.npy"),
+            ("test", "test/test_labels.npy"),
+        )
+    }
+
+
 def _parts(dataset: Dataset, settings: SplitSettings) -> dict[str, _Part]:
     """Every file by its name, in the order of the manifest."""
     labels = dataset.train.labels
     kept = np.arange(len(labels), dtype=np.int64)
     if settings.limit is not None:
         kept = balanced_subset(labels, settings.limit, seed=settings.seed)
-        if settings.limit < 2 * len(dataset.class_names):
-            raise DataError(
-                f"A limit of {settings.limit} training images is too small for "
-                f"{len(dataset.class_names)} classes. Expected at least "
-                f"{2 * len(dataset.class_names)}: one of each class to train, one to validate. "
-                f"Received: limit={settings.limit}. Raise the limit."
-            )
+        _check_limit(dataset, settings.limit)
+    validation = dataset.validation
+    train, held_out = kept, None
+    if validation is None:
+        validation = dataset.train
+        train, held_out = _cut_validation(dataset, settings, kept)
+    return {
+        "train_images.npy": _Part(dataset.train.images, train),
+        "train_labels.npy": _Part(labels, train),
+        "validation_images.npy": _Part(validation.images, held_out),
+        "validation_labels.npy": _Part(validation.labels, held_out),
+        "test/test_images.npy": _Part(dataset.test.images, None),
+        "test/test_labels.npy": _Part(dataset.test.labels, None),
+    }
+
+
+def _check_limit(dataset: Dataset, limit: int) -> None:
+    classes = len(dataset.class_names)
+    each = 2 if dataset.validation is None else 1
+    if limit < each * classes:
+        raise DataError(
+            f"A limit of {limit} training images is too small for {classes} classes. Expected "
+            f"at least {each * classes}: one of each class to train"
+            f"{', one to validate' if each == 2 else ''}. "
+            f"Received: limit={limit}. Raise the limit."
+        )
+
+
+def _cut_validation(
+    dataset: Dataset, settings: SplitSettings, kept: Indices
+) -> tuple[Indices, Indices]:
+    """The rows to train on and the rows to validate on, of the training images kept."""
+    labels = dataset.train.labels[kept]
     try:
-        rest, chosen = stratified_split(labels[kept], settings.validation, seed=settings.seed)
+        rest, chosen = stratified_split(labels, settings.validation, seed=settings.seed)
     except DataError as error:
         raise DataError(
             f"The validation split of {dataset.source} cannot be cut. {error}"
         ) from error
-    return {
-        "train_images.npy": _Part(dataset.train.images, kept[rest]),
-        "train_labels.npy": _Part(labels, kept[rest]),
-        "validation_images.npy": _Part(dataset.train.images, kept[chosen]),
-        "validation_labels.npy": _Part(labels, kept[chosen]),
-        "test/test_images.npy": _Part(dataset.test.images, None),
-        "test/test_labels.npy": _Part(dataset.test.labels, None),
-    }
+    return kept[rest], kept[chosen]
 
 
 def _info(
@@ -198,6 +256,8 @@ def _info(
         mean=mean,
         std=std,
         sha256=dict(hashes),
+        class_counts=_class_counts(dataset, parts),
+        own_validation=dataset.validation is not None,
     )
 
 

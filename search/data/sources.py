@@ -1,24 +1,29 @@
-"""A data set by name or by path: which reader it needs, and the plain `.npz` reader."""
+"""A data set by name or by path: which reader it needs, and which files that one reads."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import os
 import socket
 import sys
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from search.data.cifar import is_batches_folder, load_batches_folder
+from search.data.arrays import checked_split
+from search.data.cifar import batches_files, is_batches_folder, load_batches_folder
 from search.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
-from search.data.dataset import AnyArray, Dataset, checked_dataset, checked_split, cut_test
+from search.data.dataset import Dataset, checked_dataset
+from search.data.decoding import Progress, no_progress
 from search.data.folder import load_image_folder
+from search.data.folder_layout import list_splits, unwrapped
+from search.data.listing import Findings
+from search.data.npz import load_npz
 from search.errors import DataError, did_you_mean
+from search.text import printable
 
 NAMED = ("cifar10", "cifar100", "cifar10-sample")
 
@@ -31,19 +36,27 @@ _DOWNLOAD_TIMEOUT_SECONDS = 60.0
 
 
 def load_dataset(
-    name: str, *, test_fraction: float = 0.1, image_size: int | None = None
+    name: str,
+    *,
+    test_fraction: float = 0.1,
+    image_size: int | None = None,
+    progress: Progress = no_progress,
 ) -> Dataset:
     """Loads a data set into memory.
 
     Args:
-        name: One of `NAMED`, or a path to an `.npz` file with `x_train`, `y_train`,
-            `x_test`, `y_test` and perhaps `class_names`, to a `cifar-10-batches-py`
-            folder, or to a folder with one sub-folder of images a class. A name wins
-            over a path: write `./cifar10` for a folder called so.
+        name: One of `NAMED`, or a path to an `.npz` file with `x_train`, `y_train`, and
+            perhaps `x_val`, `y_val`, `x_test`, `y_test` and `class_names` (or
+            `train_images`, `train_labels` and so on), to a `cifar-10-batches-py` folder,
+            or to a folder with one sub-folder of images a class, or with such folders in
+            `train`, `val` and `test`. A name wins over a path: write `./cifar10` for a
+            folder called so.
         test_fraction: Float between 0 and 1. Share cut off as test split, the same on
             every call, where the source has none. Defaults to `0.1`.
         image_size: Positive integer, height and width to which the images of a folder
             are brought, or `None`: they have one size. Defaults to `None`.
+        progress: Called with what is being done, how much is done and how much there is.
+            Defaults to nothing.
 
     Returns:
         A `Dataset`: uint8 images `(n, height, width, channels)`, int64 labels `(n,)`.
@@ -67,17 +80,18 @@ def load_dataset(
             "The image size must be a positive whole number of pixels. "
             f"Received: image_size={image_size!r}. Choose 32, say, or leave it out."
         )
-    path = Path(os.path.expanduser(name))
+    path = path_of(name)
     # os.path answers False for a path that cannot be one; Path raises. "" is no folder.
     is_file, is_folder = os.path.isfile(path), bool(name) and os.path.isdir(path)
     if name in NAMED:
         dataset = _load_named(name)
     elif is_file:
-        dataset = load_npz(path, name, test_fraction=test_fraction)
-    elif is_folder and is_batches_folder(path):
-        dataset = load_batches_folder(path, name)
+        dataset = load_npz(path, name, test_fraction=test_fraction, progress=progress)
+    elif is_folder and is_batches_folder(root := _root_of(path, name)):
+        dataset = _said_where(load_batches_folder(root, name), path, root)
     elif is_folder:
-        return _load_folder(path, name, test_fraction, image_size)
+        dataset = _load_folder(root, name, test_fraction, image_size, progress)
+        return _said_where(dataset, path, root)
     else:
         raise DataError(
             f"There is no data set {name!r}, neither by name nor as a file or folder. Expected "
@@ -93,82 +107,69 @@ def load_dataset(
     return dataset
 
 
-def load_npz(path: Path, source: str, *, test_fraction: float) -> Dataset:
-    """Loads an `.npz` file; see `load_dataset` for its arrays. Pickles are refused.
+def path_of(name: str) -> Path:
+    """The path that a name stands for, if it is one."""
+    return Path(os.path.expanduser(name))
+
+
+def source_files(name: str) -> dict[str, Path]:
+    """The files that `load_dataset` would read, by the names that `Dataset.origin` has.
 
     Raises:
-        DataError: When the file is empty, no `.npz`, damaged, or lacks an array.
+        DataError: When the source has no layout that can be read.
     """
-    arrays = _read_npz(path, source)
-    has_test = "x_test" in arrays or "y_test" in arrays
-    required = ["x_train", "y_train", *(["x_test", "y_test"] if has_test else [])]
-    missing = [key for key in required if key not in arrays]
-    if missing:
-        raise DataError(
-            f"{source} lacks {' and '.join(missing)}. Expected the arrays x_train, y_train and, "
-            "if there is a test split, x_test and y_test. "
-            f"Received: {', '.join(sorted(arrays)) or 'none of them'}. Save the file again."
-        )
-    names = arrays.get("class_names")
-    if names is not None and (names.ndim != 1 or names.dtype.kind not in "US"):
-        raise DataError(
-            f"class_names in {source} is no list of names. Expected a 1-D array of strings. "
-            f"Received: shape={names.shape}, dtype={names.dtype}. Mend it, or leave it out."
-        )
-    train = checked_split(arrays["x_train"], arrays["y_train"], ("x_train", "y_train"), source)
-    if has_test:
-        test = checked_split(arrays["x_test"], arrays["y_test"], ("x_test", "y_test"), source)
-    else:
-        train, test = cut_test(train, test_fraction, source)
-    class_names = None if names is None else [_text(value) for value in names.tolist()]
-    return checked_dataset(train, test, class_names, source)
+    path = path_of(name)
+    if os.path.isfile(path):
+        return {path.name: path}
+    root = _root_of(path, name)
+    if is_batches_folder(root):
+        return {file.name: file for file in batches_files(root)}
+    findings = Findings(root)
+    with _listing_errors(name):
+        splits = list_splits(root, findings)
+    files = [file for listing in splits.values() for each in listing.values() for file in each]
+    files += [file for file, _ in findings.broken]
+    return {str(file.relative_to(root)): file for file in files}
 
 
-def _read_npz(path: Path, source: str) -> dict[str, AnyArray]:
-    """The arrays of the file that have a meaning here; others are not even read."""
-    known = ("x_train", "y_train", "x_test", "y_test", "class_names")
-    reading = ""
+def _root_of(path: Path, name: str) -> Path:
+    """The folder with the data in it, which archives wrap in another."""
+    if is_batches_folder(path):
+        return path
+    with _listing_errors(name):
+        return unwrapped(path)
+
+
+def _said_where(dataset: Dataset, path: Path, root: Path) -> Dataset:
+    if root == path:
+        return dataset
+    said = f"The data is read from {printable(root)}, the one folder in {printable(path)}."
+    return dataclasses.replace(dataset, notices=(said, *dataset.notices))
+
+
+@contextlib.contextmanager
+def _listing_errors(name: str) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            start = file.read(2)
-        if start != b"PK":
-            raise ValueError("a file of another kind" if start else "an empty file")
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {}
-            for reading in (key for key in known if key in archive.files):
-                arrays[reading] = np.asarray(archive[reading])
-            return arrays
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        MemoryError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        where = f"{reading} in {source}" if reading else source
-        raise DataError(
-            f"{where} cannot be read. Expected a .npz file as numpy.savez writes it, with plain "
-            f"arrays and no pickled objects. Received: {_short(error)}. Save the file again with "
-            "numpy.savez, or unpack it if it is an archive and give the folder."
-        ) from error
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _load_folder(path: Path, name: str, test_fraction: float, image_size: int | None) -> Dataset:
-    try:
-        return load_image_folder(path, name, test_fraction=test_fraction, image_size=image_size)
+        yield
     except OSError as error:
         raise DataError(
             f"{name} cannot be listed. Expected a readable folder. Received: {_short(error)}. "
             "Check its permissions."
         ) from error
+
+
+def _load_folder(
+    root: Path, name: str, test_fraction: float, image_size: int | None, progress: Progress
+) -> Dataset:
+    try:
+        with _listing_errors(name):
+            return load_image_folder(
+                root,
+                name,
+                test_fraction=test_fraction,
+                image_size=image_size,
+                progress=progress,
+            )
     except MemoryError as error:
         raise DataError(
             f"The images of {name} do not fit into memory. Expected them to fit at once, "
@@ -178,7 +179,7 @@ def _load_folder(path: Path, name: str, test_fraction: float, image_size: int | 
 
 def _load_named(name: str) -> Dataset:
     if name == "cifar10-sample":
-        return load_npz(_SAMPLE, name, test_fraction=0.1)
+        return dataclasses.replace(load_npz(_SAMPLE, name, test_fraction=0.1), origin=None)
     keras = importlib.import_module("keras")
     try:
         with _download_manners():
@@ -214,4 +215,4 @@ def _download_manners() -> Iterator[None]:
 def _short(error: BaseException) -> str:
     """The first line of an error, cut to a readable length."""
     line = (str(error).strip().splitlines() or [""])[0]
-    return f"{type(error).__name__}: {line[:200]}"
+    return printable(f"{type(error).__name__}: {line[:200]}")

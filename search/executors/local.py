@@ -8,13 +8,12 @@ ends by itself when the driver is gone.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -22,12 +21,13 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from search.assignment import Event, WorkerDied
+from search.assignment import Began, Event, MachineFault, WorkerDied, WorkerLost
 from search.errors import StorageError
 from search.executors.compiled_code import CompiledCode
+from search.executors.fork_server import END_SECONDS, ForkServer
 from search.executors.memory import MemoryWatch
-from search.executors.output import BoundedLog, Output
-from search.files import storage_errors
+from search.executors.other_backend import context_for, on_backend
+from search.executors.output import BoundedLog, Output, quoted, size_of
 from search.worker import Task, run_task
 
 PRELOAD = ["search.executors.preload"]
@@ -42,6 +42,12 @@ WORKER_ENVIRONMENT = {
 """Variables of the workers' environment, where the user has not set them."""
 
 START_ATTEMPTS = 4
+
+MAX_LOSSES = 6
+"""Times in a row that a trial's worker may be lost; then the machine is at fault for good."""
+
+NO_EXIT_CODE = 255
+"""What `multiprocessing` says of a worker whose fork server cannot say how it ended."""
 
 
 def cpu_count() -> int:
@@ -58,13 +64,16 @@ def gpu_ids() -> list[str]:
         return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
     if shutil.which("nvidia-smi") is None:
         return []
-    listing = subprocess.run(
-        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-        capture_output=True,
-        text=True,
-        timeout=20,
-        check=False,
-    )
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):  # a driver that hangs computes nothing either
+        return []
     return listing.stdout.split() if listing.returncode == 0 else []
 
 
@@ -78,11 +87,17 @@ class _Worker:
     name: str
     trial_id: str
     process: BaseProcess
+    server: int | None
     connection: Connection
     output: Output
+    log: Path
     started: float
     heard: float
+    printed_before: int
+    server_printed_before: int
+    began: bool = False
     finished: bool = False
+    cause: str = ""
     killed_because: str = ""
 
 
@@ -97,17 +112,17 @@ class LocalExecutor:
 
     def __init__(self, workers: int, log: Path, compiled: Path) -> None:
         self._names = [f"worker{number}" for number in range(workers)]
-        self._log = log
         self._compiled = CompiledCode(compiled)
         self._memory = MemoryWatch()
         self._gpus = gpu_ids()
         self._busy: dict[str, _Worker] = {}
-        self._context = multiprocessing.get_context("forkserver")
+        self._server = ForkServer(PRELOAD, log)
+        self._losses: Counter[str] = Counter()
+        self._not_before = 0.0
 
     def __enter__(self) -> LocalExecutor:
         for name, value in WORKER_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        self._context.set_forkserver_preload(PRELOAD)
         self._compiled.open()
         return self
 
@@ -134,43 +149,76 @@ class LocalExecutor:
     def submit(self, worker: str, task: Task) -> None:
         """Starts a task in a new process on an idle worker.
 
+        After workers were lost, the machine is given some time first.
+
         Raises:
             StorageError: If the machine has no room for another process, or for a log.
         """
-        gpu = self._gpus[self._names.index(worker) % len(self._gpus)] if self._gpus else None
+        time.sleep(max(0.0, self._not_before - time.monotonic()))
         log = BoundedLog(task.log)
-        for attempt in range(START_ATTEMPTS):
-            here, there = self._context.Pipe()
-            reader, writer = self._context.Pipe(duplex=False)
-            process = self._context.Process(
+        try:
+            for attempt in range(START_ATTEMPTS):
+                start = size_of(self._server.log)
+                try:
+                    self._busy[worker] = self._started(worker, task, log)
+                    return
+                except (OSError, EOFError) as error:
+                    refusal = str(error) or self._end_of_server() or type(error).__name__
+                time.sleep(0.1 * 4**attempt)
+        except BaseException:
+            log.close()
+            raise
+        log.close()
+        raise StorageError(
+            f"no process could be started for trial {task.trial_id}: {refusal}"
+            f"{quoted(self._server.log, start)}. No trial is failed for that, and everything "
+            "trained so far is kept. Give the machine what it lacks (memory, processes, open "
+            "files), or use fewer --workers, and run the same command again"
+        )
+
+    def _started(self, name: str, task: Task, log: BoundedLog) -> _Worker:
+        gpu = self._gpus[self._names.index(name) % len(self._gpus)] if self._gpus else None
+        elsewhere = context_for(task.backend)
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            here, there = self._server.context.Pipe()
+            theirs.callback(there.close)
+            ours.callback(here.close)
+            reader, writer = self._server.context.Pipe(duplex=False)
+            theirs.callback(writer.close)
+            ours.callback(reader.close)
+            process = (elsewhere or self._server.context).Process(
                 target=run_task,
                 args=(task, there, writer, gpu, self._compiled),
                 name=task.trial_id,
                 daemon=True,
             )
-            try:
-                with _quiet_start(self._log):
+            before = size_of(task.log), size_of(self._server.log)
+            if elsewhere is None:
+                self._server.start(process)
+            else:
+                with on_backend(task.backend, self._server.log):
                     process.start()
-            except (ConnectionError, EOFError) as error:
-                # The fork server was killed; the next attempt starts another.
-                here.close()
-                reader.close()
-                if attempt == START_ATTEMPTS - 1:
-                    log.close()
-                    raise StorageError(
-                        f"no process could be started for trial {task.trial_id}: the machine "
-                        "has too little memory, or a limit on processes. Everything trained so "
-                        f"far is kept; run the same command again. Details are in {self._log}."
-                    ) from error
-                time.sleep(0.1 * 4**attempt)
-                continue
-            finally:
-                there.close()
-                writer.close()
-            self._memory.started(process.pid or 0)
-            now, output = time.monotonic(), Output(reader, log)
-            self._busy[worker] = _Worker(worker, task.trial_id, process, here, output, now, now)
-            return
+            ours.pop_all()
+        self._memory.started(process.pid or 0)
+        now, output = time.monotonic(), Output(reader, log)
+        return _Worker(
+            name,
+            task.trial_id,
+            process,
+            self._server.pid if elsewhere is None else None,
+            here,
+            output,
+            task.log,
+            now,
+            now,
+            *before,
+        )
+
+    def _end_of_server(self) -> str:
+        """What became of the fork server, in words; empty if it runs."""
+        pid = self._server.pid
+        end = pid and self._server.end(pid, END_SECONDS)
+        return f"the process that workers are forked from {end}" if end else ""
 
     def events(self, timeout: float) -> Iterator[tuple[str, Event]]:
         """Yields what workers have to say, after at most `timeout` seconds of silence.
@@ -183,6 +231,7 @@ class LocalExecutor:
             StorageError: If the machine has no room for what a worker printed.
         """
         self._memory.look()
+        self._server.wake()
         sources: dict[Any, _Worker] = {}
         for worker in self._busy.values():
             sources[worker.connection] = worker
@@ -195,14 +244,23 @@ class LocalExecutor:
 
     def _drain(self, worker: _Worker) -> Iterator[Event]:
         gone = not worker.process.is_alive()  # before reading: what it sent is then all there
+        orphaned = gone and self._is_orphan(worker)
+        if orphaned:
+            self._end_orphan(worker)
         worker.output.take()
         with contextlib.suppress(EOFError, ConnectionError):
-            while worker.connection.poll():
+            while worker.connection.poll(END_SECONDS if orphaned else 0):
                 event: Event = worker.connection.recv()
                 worker.output.take()
-                worker.finished = worker.finished or event.final
                 worker.heard = time.monotonic()
-                yield event
+                if isinstance(event, Began):
+                    worker.began = True
+                elif isinstance(event, WorkerLost):
+                    worker.cause = event.reason
+                else:
+                    worker.finished = worker.finished or event.final
+                    self._losses.pop(worker.trial_id, None)
+                    yield event
         if not gone:
             return
         worker.process.join()
@@ -211,9 +269,39 @@ class LocalExecutor:
         worker.output.close()
         del self._busy[worker.name]
         if not worker.finished:
-            seconds = time.monotonic() - worker.started
-            reason = worker.killed_because or _cause(worker.process.exitcode)
-            yield WorkerDied(worker.trial_id, reason, seconds)
+            yield self._end_of(worker, orphaned)
+
+    def _is_orphan(self, worker: _Worker) -> bool:
+        """Whether a worker ended, or will, because its fork server did."""
+        return worker.process.exitcode == NO_EXIT_CODE and (
+            worker.server is None or self._server.end(worker.server, END_SECONDS) is not None
+        )
+
+    def _end_orphan(self, worker: _Worker) -> None:
+        """Ends a worker whose fork server is gone, as nobody else can."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(worker.process.pid or 0, signal.SIGKILL)
+
+    def _end_of(self, worker: _Worker, orphaned: bool) -> Event:
+        """Why a worker ended without finishing its task, and whose fault it is."""
+        reason = worker.killed_because or _cause(worker.process.exitcode)
+        if worker.began and not orphaned:
+            return WorkerDied(worker.trial_id, reason, time.monotonic() - worker.started)
+        if orphaned:
+            reason = f"the process that it was forked from {self._server.end(worker.server or 0)}"
+        self._losses[worker.trial_id] += 1
+        losses = self._losses[worker.trial_id]
+        self._not_before = max(self._not_before, time.monotonic() + min(5.0, 0.1 * 3**losses))
+        if losses < MAX_LOSSES:
+            return WorkerLost(worker.trial_id, worker.cause or reason)
+        quote = quoted(worker.log, worker.printed_before) or quoted(
+            self._server.log, worker.server_printed_before
+        )
+        return MachineFault(
+            worker.trial_id,
+            f"{losses} workers in a row were lost before they had trained anything: "
+            f"{worker.cause or reason}{quote}. No trial is failed for that",
+        )
 
     def silent(self, seconds: float) -> list[str]:
         """The workers that have said nothing for `seconds`."""
@@ -242,21 +330,3 @@ def _cause(exitcode: int | None) -> str:
         guess = ", perhaps by the machine's out-of-memory guard" if name == "SIGKILL" else ""
         return f"its worker process was killed by {name}{guess}"
     return f"its worker process ended with exit code {exitcode}"
-
-
-@contextlib.contextmanager
-def _quiet_start(log: Path) -> Iterator[None]:
-    """Sends what the fork server inherits as standard error to a file.
-
-    The framework greets whoever imports it with lines that would tear the progress
-    display apart.
-    """
-    sys.stderr.flush()
-    with storage_errors("the log of the workers", log), log.open("ab") as file:
-        saved = os.dup(2)
-        os.dup2(file.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from search.entries import open_to_append, write_all
-from search.files import storage_errors
+from search.files import last_lines, storage_errors
 
 LIMIT = 2**20
 """Bytes that a log has at most."""
@@ -104,3 +104,17 @@ class Output:
     def close(self) -> None:
         self._reader.close()
         self._log.close()
+
+
+def size_of(path: Path) -> int:
+    """The bytes of a file; none where it is not there."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def quoted(path: Path, start: int) -> str:
+    """The last lines of a log after its first `start` bytes, as a part of a sentence."""
+    lines = [line.strip() for line in last_lines(path, 3, start)]
+    return f" (the last lines of {path}: {' | '.join(lines)})" if lines else ""

@@ -300,6 +300,116 @@ def test_fit_refuses_images_that_are_normalised_already() -> None:
         fitted(X.astype("float32") / 255.0, Y)
 
 
+FLOATS = X.astype("float32") / 255.0
+SHARES = np.full((24, 4), 0.1, "float32") + 0.6 * np.eye(4, dtype="float32")[Y]
+SHAPE = r"has shape \(n, .*Received: shape"
+
+REFUSED: dict[str, tuple[tuple[Any, ...], dict[str, Any], str]] = {
+    "float validation images": (
+        (X, Y),
+        {"validation_data": (FLOATS, Y)},
+        "validation_data: the network takes raw uint8 images.*an array of float32",
+    ),
+    "images without a batch axis": ((X[0], Y[:1]), {}, SHAPE),
+    "images of another size": ((X[:, :-1], Y), {}, SHAPE),
+    "validation images of another size": ((X, Y), {"validation_data": (X[:, 1:], Y)}, SHAPE),
+    "a list of float images": ((list(FLOATS), Y), {}, "an array of float32"),
+    "a tensor of float images": ((tf.constant(FLOATS), Y), {}, "an array of float32"),
+    "no images": ((X[:0], Y[:0]), {}, "x has no images"),
+    "no labels": ((X,), {}, "y is missing"),
+    "label -1": (
+        (X, Y - 1),
+        {},
+        "y: classes from 0 to 3 are known. Received: labels from -1 to 2",
+    ),
+    "labels from 1": ((X, list(Y + 1)), {}, "Received: labels from 1 to 4"),
+    "float labels": ((X, Y.astype("float32")), {}, "an array of float32.*astype"),
+    "labels of more images": ((X[:20], Y), {}, "one label for each image"),
+    "labels of two columns": ((X, np.zeros((24, 2))), {}, r"shape \(24, 2\)"),
+    "shares above 1": ((X, SHARES * 2), {}, "sum to 1"),
+    "negative shares": ((X, SHARES - 0.2), {}, "not negative"),
+    "shares that are not numbers": ((X, SHARES * np.nan), {}, "not negative"),
+    "a wrong validation label": (
+        (X, Y),
+        {"validation_data": (X, Y - 1)},
+        "the labels of validation_data: classes from 0 to 3 are known",
+    ),
+    "validation data alone": ((X, Y), {"validation_data": X}, "a tuple of images and labels"),
+    "sample_weight": ((X, Y), {"sample_weight": np.ones(24)}, "sample_weight is not taken"),
+    "steps_per_epoch": ((X, Y), {"steps_per_epoch": 1}, "steps_per_epoch is not taken"),
+    "shuffle": ((X, Y), {"shuffle": False}, "shuffle=False is not taken"),
+    "a whole split": ((X, Y), {"validation_split": 1.0}, "below 1. Received: 1.0"),
+    "two ways to validate": (
+        (X, Y),
+        {"validation_split": 0.5, "validation_data": VALIDATION},
+        "Leave one of them out",
+    ),
+    "tf.data of floats": (
+        (tf.data.Dataset.from_tensor_slices((FLOATS, SHARES)).batch(8),),
+        {},
+        "the images of x: the network takes raw uint8.*float32",
+    ),
+    "tf.data without batches": (
+        (tf.data.Dataset.from_tensor_slices((X, SHARES)),),
+        {},
+        SHAPE,
+    ),
+    "tf.data of class numbers": (
+        (tf.data.Dataset.from_tensor_slices((X, Y)).batch(8),),
+        {},
+        "one-hot or soft, of shape",
+    ),
+    "tf.data of floats to validate": (
+        (X, Y),
+        {"validation_data": tf.data.Dataset.from_tensor_slices((FLOATS, SHARES)).batch(8)},
+        "the images of validation_data: the network takes raw uint8",
+    ),
+    "a data set of images alone": (
+        (tf.data.Dataset.from_tensor_slices(X).batch(8),),
+        {},
+        "yields tuples of images and labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_fit_refuses_what_would_train_on_something_else(name: str) -> None:
+    args, kwargs, said = REFUSED[name]
+    with pytest.raises(ValueError, match=said):
+        fitted(*args, epochs=1, **kwargs)
+
+
+def test_fit_refuses_a_generator_of_floats_and_wastes_no_batch_of_a_good_one() -> None:
+    def batches(x: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for start in range(0, 24, 8):
+            yield x[start : start + 8], SHARES[start : start + 8]
+
+    with pytest.raises(ValueError, match="raw uint8"):
+        fitted(batches(FLOATS), epochs=1)
+    network, _ = fitted(batches(X), epochs=1)
+    plain = perceptron(hypermodel().configuration(kt.HyperParameters()).recipe)
+    plain.fit(batches(X), epochs=1, verbose=0)
+    assert fingerprint(network.get_weights()) == fingerprint(plain.get_weights())
+
+
+def test_soft_labels_stay_soft() -> None:
+    soft, history = fitted(X, SHARES, epochs=1, validation_data=(X, SHARES))
+    hard, _ = fitted(X, Y, epochs=1)
+    assert fingerprint(soft.get_weights()) != fingerprint(hard.get_weights())
+    scores = np.clip(numpy(soft(X)), 1e-7, 1.0)
+    entropy = float(-(SHARES * np.log(scores)).sum(axis=1).mean())
+    assert history.history["val_loss"][0] == pytest.approx(entropy, rel=1e-4)
+    half, _ = fitted(X, SHARES.astype("float16"), epochs=1)
+    for mine, other in zip(half.get_weights(), soft.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, rtol=1e-2, atol=1e-3)
+
+
+def test_class_weights_are_honoured() -> None:
+    plain, _ = fitted(X, Y, epochs=1)
+    weighted, _ = fitted(X, Y, epochs=1, class_weight={0: 5.0, 1: 1.0, 2: 1.0, 3: 0.0})
+    assert fingerprint(plain.get_weights()) != fingerprint(weighted.get_weights())
+
+
 def test_fit_passes_a_data_set_object_on() -> None:
     class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         def __len__(self) -> int:

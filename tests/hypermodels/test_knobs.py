@@ -84,7 +84,7 @@ def test_accepted(knob: Knob, received: Any, value: Any) -> None:
         (COUNT, 0, "a whole number from 1 to 9"),
         (COUNT, 10, "a whole number from 1 to 9"),
         (COUNT, 10**400, "a whole number from 1 to 9"),
-        (COUNT, 2.0, "a whole number from 1 to 9"),
+        (COUNT, 2.5, "a whole number from 1 to 9"),
         (COUNT, True, "a whole number from 1 to 9"),
         (COUNT, "2", "a whole number from 1 to 9"),
         (RATE, 1.01, "a number from 0 to 1"),

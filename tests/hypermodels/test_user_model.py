@@ -385,7 +385,10 @@ def test_files_are_the_module_and_what_it_imports_from_its_folder(
     assert "nets" not in sys.modules  # reading is not running
 
 
-def test_files_of_installed_and_of_missing_modules() -> None:
+def test_files_of_installed_and_of_missing_modules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (file,) = source_files("keras.applications")
     assert file.is_absolute() and file.name == "__init__.py"
     assert source_files("no_such_module") == () == source_files("sys")

@@ -248,7 +248,7 @@ def test_a_space_that_can_build_nothing_is_refused_with_the_reasons(name: str) -
     text, reasons = NOTHING[name]
     space = space_of(text, max_epochs=9)
     with pytest.raises(SpaceError, match=reasons) as caught:
-        check_feasible(space, ImageSpec((8, 8, 3), 10))
+        check_feasible(space, CostModel(ImageSpec((8, 8, 3), 10)))
     assert "space: " in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -38,47 +38,14 @@ from search.data import (
 from search.data.class_names import CIFAR10_CLASSES, CIFAR100_CLASSES
 from search.errors import DataError, StorageError
 from tests.search.command import Payload
-
-Arrays = dict[str, Any]
-
-
-def toy_arrays(per_class: int = 10, classes: int = 3, size: int = 8) -> Arrays:
-    """Noise images, all different, whose first value is their label: a mix-up shows."""
-    labels = np.tile(np.arange(classes, dtype=np.uint8), per_class)
-    shape = (len(labels), size, size, 3)
-    # The raw stream is the one that NumPy promises to keep, and a fingerprint is pinned below.
-    noise = np.random.PCG64(0).random_raw(int(np.prod(shape)))
-    images = (noise >> np.uint64(56)).astype(np.uint8).reshape(shape)
-    images[:, 0, 0, 0] = labels
-    test = labels[: 2 * classes]
-    return {
-        "x_train": images,
-        "y_train": labels,
-        "x_test": 255 - images[: len(test)],
-        "y_test": test,
-    }
-
-
-def write_npz(path: Path, arrays: Arrays) -> str:
-    np.savez(path, **arrays)
-    return str(path)
-
-
-def toy_dataset(source: str = "toy") -> Dataset:
-    arrays = toy_arrays()
-    return Dataset(
-        Split(arrays["x_train"], arrays["y_train"].astype(np.int64)),
-        Split(arrays["x_test"], arrays["y_test"].astype(np.int64)),
-        ("a", "b", "c"),
-        source,
-    )
-
-
-def assert_says(message: str, *parts: str) -> None:
-    assert "Received: " in message
-    for part in parts:
-        assert part in message
-
+from tests.search.data_files import (
+    Arrays,
+    assert_says,
+    toy_arrays,
+    toy_dataset,
+    write_images,
+    write_npz,
+)
 
 # ---------------------------------------------------------------- the shipped sample
 
@@ -369,15 +336,6 @@ def test_batch_torn_anywhere_is_refused(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- folders of images
 
 
-def write_images(folder: Path, colour: tuple[int, ...], count: int, **options: Any) -> None:
-    """`count` plain images of one colour (of 1 or 3 values), 6x6 unless `size` says so."""
-    folder.mkdir(parents=True, exist_ok=True)
-    size, suffix = options.get("size", (6, 6)), options.get("suffix", ".png")
-    for index in range(count):
-        mode, fill = ("L", colour[0]) if len(colour) == 1 else ("RGB", colour)
-        Image.new(mode, size, fill).save(folder / f"{index:03}{suffix}")
-
-
 def test_image_folder_with_train_and_test(tmp_path: Path) -> None:
     write_images(tmp_path / "train" / "red", (255, 0, 0), 3)
     write_images(tmp_path / "train" / "blue", (0, 0, 255), 2)
@@ -478,10 +436,10 @@ def test_corrupt_and_deep_images_are_named(tmp_path: Path) -> None:
     write_images(tmp_path / "b", (0, 0, 0), 2)
     for content in (b"", b"no image", (tmp_path / "a" / "000.png").read_bytes()[:45]):
         (tmp_path / "b" / "001.png").write_bytes(content)
-        with pytest.raises(DataError, match=r"b/001\.png cannot be read as an image.*Received: "):
+        with pytest.raises(DataError, match=r"1 file of .*Received: b/001\.png \("):
             load_dataset(str(tmp_path))
     Image.fromarray(np.full((6, 6), 40000, np.uint16)).save(tmp_path / "b" / "001.png")
-    with pytest.raises(DataError, match=r"b/001\.png is not an 8-bit image.*I;16"):
+    with pytest.raises(DataError, match=r"b/001\.png \(not 8 bits a channel.*I;16"):
         load_dataset(str(tmp_path))
 
 
@@ -489,12 +447,9 @@ def test_folders_of_another_layout_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too few classes.*Received: 0 sub-folders"):
         load_dataset(str(tmp_path))
     write_images(tmp_path / "train" / "a", (0, 0, 0), 1)
-    with pytest.raises(DataError, match=r"too few classes.*Received: 1 sub-folders \(train\)"):
+    with pytest.raises(DataError, match=r"train has too few classes.*1 sub-folders \(a\)"):
         load_dataset(str(tmp_path))
     write_images(tmp_path / "train" / "b", (0, 0, 0), 1)
-    write_images(tmp_path / "val" / "a", (0, 0, 0), 1)
-    with pytest.raises(DataError, match=r"train has folders in it.*Received: a/"):
-        load_dataset(str(tmp_path))
     write_images(tmp_path / "test" / "c", (0, 0, 0), 1)
     with pytest.raises(DataError, match=r"test/c is a class without training images"):
         load_dataset(str(tmp_path))
@@ -503,14 +458,14 @@ def test_folders_of_another_layout_are_refused(tmp_path: Path) -> None:
         load_dataset(str(tmp_path))
 
 
-def test_image_folder_without_pillow_names_the_extra(
+def test_image_folder_without_pillow_names_the_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_images(tmp_path / "a", (0, 0, 0), 2)
     write_images(tmp_path / "b", (0, 0, 0), 2)
     monkeypatch.setitem(sys.modules, "PIL", None)
     monkeypatch.setitem(sys.modules, "PIL.Image", None)
-    with pytest.raises(DataError, match=r"Pillow.*pip install 'cbam-search\[images\]'"):
+    with pytest.raises(DataError, match=r"Pillow.*pip install pillow$"):
         load_dataset(str(tmp_path))
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from hypermodels.attention import AttentionLayer
 from hypermodels.configuration import Configuration
-from hypermodels.cost import Cost, cost_of
+from hypermodels.cost import Cost, CostModel, cost_of
 from hypermodels.network import ImageSpec, build_network
 from search import cli
 from search.sites import site_table
@@ -40,7 +40,7 @@ data: {name: cifar10-sample}
 
 
 def table(text: str, image: ImageSpec = IMAGE) -> list[dict[str, Any]]:
-    return site_table(parse_space(text, "my.yaml"), image)
+    return site_table(parse_space(text, "my.yaml"), CostModel(image))
 
 
 # ---- against the network ------------------------------------------------------------------

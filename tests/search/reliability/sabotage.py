@@ -9,6 +9,7 @@ worker alone. Workers need no TensorFlow, so a trial takes a tenth of a second.
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import signal
@@ -27,6 +28,7 @@ import_keras_without_tensorflow()
 
 import search.executors.local as local  # noqa: E402
 import search.executors.memory as memory  # noqa: E402
+import search.worker as worker  # noqa: E402
 from search.assignment import Assignment, EpochDone, TrialDone, TrialFailed  # noqa: E402
 from search.errors import CbamSearchError  # noqa: E402
 from search.fence import FencedOffError  # noqa: E402
@@ -142,9 +144,60 @@ class SabotagedExecutor(local.LocalExecutor):
         super().submit(worker, replace(task, function=f"{__name__}:work", payload=payload))
 
 
+def start_badly(kind: str, times: Path) -> None:
+    """Goes wrong as long as a file is there, or as often as the number in it says."""
+    try:
+        left = times.read_text()
+    except FileNotFoundError:
+        return
+    if left == "0":
+        return
+    if left:
+        times.write_text(str(int(left) - 1))
+    print("libtorn.so.7: the cause of it all", file=sys.stderr, flush=True)
+    if kind == "abort":
+        os.abort()
+    elif kind == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif kind == "import":
+        raise ImportError("libtorn.so.7: failed to map segment from shared object")
+    elif kind == "memory":
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+    elif kind == "thread":
+        raise RuntimeError("can't start new thread")
+    elif kind == "exit":
+        os._exit(3)
+    else:
+        raise AssertionError(kind)
+
+
+def _sabotage_starts() -> None:
+    """In the fork server or a worker: has it go wrong before a task begins, if that is told.
+
+    `BAD_START` is `server KIND FILE` (where the framework is imported) or `worker KIND FILE`.
+    """
+    if "SABOTAGED" not in os.environ or "BAD_START" not in os.environ:
+        return
+    where, kind, times = os.environ["BAD_START"].split(" ", 2)
+    if where == "server":
+        start_badly(kind, Path(times))
+        return
+    really_configure = worker._configure_device
+
+    def configure(*arguments: Any) -> None:
+        start_badly(kind, Path(times))
+        really_configure(*arguments)
+
+    worker._configure_device = configure
+
+
+_sabotage_starts()
+
+
 def main() -> int:
     from search.cli import main as cbam_search
 
+    os.environ["SABOTAGED"] = "1"  # for the processes that are started from now on
     local.PRELOAD[:] = ["tests.search.reliability.sabotage"]
     local.LocalExecutor = SabotagedExecutor  # type: ignore[misc]
     if "FREE_MEMORY" in os.environ:

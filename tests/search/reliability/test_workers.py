@@ -185,9 +185,30 @@ def test_a_search_whose_trials_all_fail(search: Search) -> None:
     names = [f"{place:04d}{letter}" for place in range(5) for letter in ["", *"bcdefghi"]]
     run = search(dict.fromkeys(names, "exception"), check=8)
     said = (run.parent / "said.txt").read_text()
-    assert "trials finished" in said and "ValueError: shapes (3,) and (4,)" in said
-    assert "output.log" in said.replace("\n", "")
-    assert {row["status"] for row in rows(run).values()} == {"FAILED"}
+    assert "the first 8 trials have all failed, so the search has stopped" in said
+    assert "ValueError: shapes (3,) and (4,)" in said and "are not aligned" in said
+    assert "output.log" in said.replace("\n", "") and "under another --name" in said
+    # Five places, and three of their replacements: as many, whatever runs side by side.
+    tried = [*(f"{place:04d}" for place in range(5)), "0000b", "0001b", "0002b"]
+    assert {name: row["status"] for name, row in rows(run).items()} == dict.fromkeys(
+        tried, "FAILED"
+    )
+    journal = (run / "journal.jsonl").read_bytes()
+    search(dict.fromkeys(names, "exception"), check=8)  # again: it says the same
+    assert "the first 8 trials have all failed" in (run.parent / "said.txt").read_text()
+    assert (run / "journal.jsonl").read_bytes() == journal
+
+
+@pytest.mark.parametrize("workers", [1, 7])
+def test_one_success_among_the_first_lets_the_search_go_on(workers: int, tmp_path: Path) -> None:
+    """With one worker as with seven: nothing beyond the first eight ran before it."""
+    names = [*(f"{place:04d}" for place in range(5)), "0000b", "0001b"]
+    arguments = ("--space", write_space(tmp_path), "--directory", tmp_path)
+    sabotage.run(*arguments, "--workers", workers, sabotage=dict.fromkeys(names, "exception"))
+    records = read_journal(tmp_path / "small" / "journal.jsonl")[0]
+    tried = [record["trial"] for record in records if record["type"] == "trial"]
+    assert set(tried[:8]) == {*names, "0002b"}
+    assert rows(tmp_path / "small")["0002b"]["status"] == "COMPLETED"
 
 
 def test_killed_fork_server_is_started_again(tmp_path: Path, untouched: dict[str, Any]) -> None:

@@ -1,0 +1,26 @@
+"""The worker's side of looking at a network that somebody else wrote: build it, try it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypermodels.backbones import BackboneError
+from hypermodels.checking import check_own_network
+from hypermodels.cost import describe_backbone
+from search.assignment import DescribeRequest
+from search.trial import Report
+
+
+def describe(request: DescribeRequest, report: Report) -> dict[str, Any]:
+    """Builds a network and tries it on a few images.
+
+    Returns:
+        A dict as the journal's record `backbone` has it: the `description`, or `None` and
+        why the network is `refused`; and `notices`.
+    """
+    try:
+        notices = check_own_network(request.settings, request.image)
+        description = describe_backbone(request.settings, request.image)
+    except BackboneError as error:
+        return {"description": None, "refused": str(error), "notices": []}
+    return {"description": description.to_dict(), "refused": None, "notices": list(notices)}
