@@ -58,6 +58,14 @@ def _list_of(check: _Check) -> _Check:
     )
 
 
+def _tuple_of(*checks: _Check) -> _Check:
+    return lambda value: (
+        isinstance(value, list)
+        and len(value) == len(checks)
+        and all(check(each) for check, each in zip(checks, value, strict=True))
+    )
+
+
 def _with(**checks: _Check) -> _Check:
     """A mapping with at least these keys."""
     return lambda value: (
@@ -78,6 +86,22 @@ _SEARCH = _with(
 )
 _SPACE = _with(
     backbone=_mapping, attention=_mapping, recipe=_mapping, data=_mapping, search=_SEARCH
+)
+_INDEX = _integer(0, 10**6)
+_EXTENT = _integer(1, 10**6)
+
+
+_DESCRIPTION = _with(
+    cost=_tuple_of(_LARGE, _LARGE),
+    sites=_list_of(
+        _with(
+            name=_string,
+            stage=_INDEX,
+            block=_INDEX,
+            ports=_mapping_of(_tuple_of(_string, _string, _INDEX, _EXTENT, _EXTENT, _EXTENT)),
+            own=_or_none(_tuple_of(_string, _INDEX, _LARGE, _LARGE)),
+        )
+    ),
 )
 _EXPORTED = _with(
     test=_with(accuracy=_number, correct=_LARGE),
@@ -133,7 +157,7 @@ _SHAPES: Mapping[str, Mapping[str, _Check]] = {
     "export": {"trial": _TRIAL, "metrics": _exported},
     "backbone": {
         "settings": _mapping_of(_scalar),
-        "description": _or_none(_mapping),
+        "description": _or_none(_DESCRIPTION),
         "refused": _or_none(_string),
         "notices": _list_of(_string),
     },

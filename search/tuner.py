@@ -24,9 +24,10 @@ from search.assignment import (
     WorkerDied,
     WorkerLost,
 )
+from search.brackets import MAX_TRIALS, first_trials
 from search.candidates import SampledCandidates
 from search.descriptions import Descriptions
-from search.errors import SearchFailedError
+from search.errors import START_ANEW, RunDirectoryError, SearchFailedError
 from search.executors.local import LocalExecutor
 from search.files import last_lines
 from search.hyperband import Hyperband, TrialPlan
@@ -312,9 +313,20 @@ def costs_of(run: Run) -> CostModel:
 
 
 def hyperband_of(run: Run, costs: CostModel) -> Hyperband:
-    """The decisions of a run's search."""
+    """The decisions of a run's search.
+
+    Raises:
+        RunDirectoryError: If the journal tells of more trials than a search may have.
+    """
     search = run.space.search
     budgets = run.state.budgets
+    # A space is looked at before a run begins, but a journal may come from anywhere.
+    count = sum(first_trials(epochs, int(search["factor"])) for epochs in budgets)
+    if count > MAX_TRIALS:
+        raise RunDirectoryError(
+            f"the journal of {run.path} tells of a search that begins with {count:,} trials; a "
+            f"search has {MAX_TRIALS:,} at most. Restore the journal from a copy. {START_ANEW}"
+        )
     candidates = SampledCandidates(run.space, costs, budgets)
     return Hyperband(budgets, int(search["factor"]), candidates, run.space.maximise)
 

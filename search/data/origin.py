@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search.entries import read_bytes
 from search.files import write_atomically
 
 ORIGIN = "source.json"
 FORMAT = 1
+
+LARGEST = 2**30
+"""Bytes that the records of a source have at most: a hundred for each of its files."""
 
 _BLOCK = 1 << 20
 
@@ -124,12 +128,14 @@ def write_origin(directory: Path, origin: Mapping[str, SourceFile]) -> None:
 
 
 def read_origin(directory: Path) -> dict[str, SourceFile] | None:
-    """Reads what `write_origin` wrote; `None` where there is none that can be used."""
-    path = directory / ORIGIN
+    """Reads what `write_origin` wrote; `None` where there is none that can be used.
+
+    Raises:
+        RunDirectoryError: If anything but a file stands in its place.
+    """
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            return None
-        content: Any = json.loads(path.read_text("ascii"))
+        raw = read_bytes(directory / ORIGIN, LARGEST, folders=1)
+        content: Any = json.loads(raw.decode("ascii"))
         if content["format"] != FORMAT:
             return None
         return {name: _parsed(*values) for name, values in content["files"].items()}

@@ -379,11 +379,9 @@ ENTRIES = [
     Damage("a socket", _socket, True),
     Damage("a device", _device, True),
 ]
-FOR_FILES = [
-    Damage("a folder", _folder, True),
-    Damage("a file with a second name", _second_name),
-    Damage("another's file", _name_of_another),
-]
+A_FOLDER = Damage("a folder", _folder, True)
+ANOTHERS = Damage("another's file", _name_of_another)
+FOR_FILES = [A_FOLDER, ANOTHERS, Damage("a file with a second name", _second_name)]
 FOR_FOLDERS = [
     Damage("a file", lambda path, dice, canary: _vacant(path).write_bytes(b"x") and None, True)
 ]

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from search import errors
-from search.entries import FOLDER, kind_of
+from search.entries import FILE, FOLDER, kind_of
 from search.journal import encode, read_journal
 from tests.search.command import Payload
 from tests.search.reliability.crash_points import CRASHED
@@ -30,6 +30,8 @@ from tests.search.reliability.fork_server import Ended, forked
 from tests.search.reliability.forked import CommandLine
 from tests.search.reliability.laboratory import Laboratory
 from tests.search.reliability.run_damage import (
+    A_FOLDER,
+    ANOTHERS,
     BYTES,
     ENTRIES,
     FOR_FILES,
@@ -58,17 +60,18 @@ VERBS: dict[str, list[object]] = {
 }
 READING = ("verify", "summary", "csv", "markdown", "json")
 
-PLANTED = [
-    "compiled",
-    "best",
-    "best.partial",
-    "best.old",
-    "journal.torn",
-    "journal.discarded",
-    ".oracle.json.123.tmp",
-    "checkpoints/.0000.npz.123.tmp",
-    "best/saved_model/variables",
-]
+PLANTED = {
+    "compiled": FOR_FOLDERS,
+    "best": FOR_FOLDERS,
+    "best.partial": FOR_FOLDERS,
+    "best.old": FOR_FOLDERS,
+    "rehearsal": FOR_FOLDERS,
+    "best/saved_model/variables": FOR_FOLDERS,
+    "journal.torn": [A_FOLDER, ANOTHERS],
+    "journal.discarded": [A_FOLDER, ANOTHERS],
+    ".oracle.json.123.tmp": [A_FOLDER, ANOTHERS],
+    "checkpoints/.0000.npz.123.tmp": [ANOTHERS],
+}
 """Entries that a run has at times, or that a name of ours would be given to."""
 
 OF_NOBODY = ".oracle.json.123.tmp"
@@ -136,15 +139,11 @@ class Target:
         for finished in (True, False):
             run = self.runs[0 if finished else 1]
             for path in sorted({*run.rglob("*"), *(run / name for name in PLANTED)}):
-                kind = kind_of(path)
-                damages = ENTRIES + (FOR_FOLDERS if kind == FOLDER else FOR_FILES)
-                if kind not in ("", FOLDER):
-                    damages = damages + BYTES
-                elif not kind:
-                    damages = [damage for damage in damages if damage.name.find("second") < 0]
+                kind, name = kind_of(path), str(path.relative_to(run))
+                there = {FILE: FOR_FILES + BYTES, FOLDER: FOR_FOLDERS, "": PLANTED.get(name, [])}
                 cases += [
-                    (finished, str(path.relative_to(run)), damage, verb)
-                    for damage in damages
+                    (finished, name, damage, verb)
+                    for damage in ENTRIES + there[kind]
                     for verb in VERBS
                     # Bytes do not lead a deletion astray.
                     if verb != "overwrite" or damage not in BYTES

@@ -311,3 +311,22 @@ def test_everything_that_is_wrong_is_told_at_once(run: Path) -> None:
     assert "model.keras is not the file" in said and "export.txt" not in said
     for line in ended.said.splitlines()[1:]:
         assert line.startswith("  "), ended.said
+
+
+@pytest.mark.default
+@pytest.mark.parametrize(
+    "more",
+    [{"hyperband_iterations": 1000, "max_epochs": 729}, {"max_epochs": 99_999, "factor": 2}],
+)
+def test_a_search_without_end_is_not_followed(more: dict[str, int], run: Path) -> None:
+    """A stranger's journal may tell of one; drawing its trials would take for ever."""
+    records = read_journal(run / "journal.jsonl")[0]
+    records[0]["space"]["search"] |= more
+    if "factor" in more:
+        header, search = records[0], records[0]["space"]["search"]
+        extended = {"type": "extended", "search": search, "budgets": [99_999] * 9}
+        records = [header, extended, *records[1:]]
+    (run / "journal.jsonl").write_bytes(b"".join(map(encode, records)))
+    ended = verified(run)
+    assert ended.code == 10, ended.said
+    assert "200,000 at most" in ended.said.replace("\n", ""), ended.said
