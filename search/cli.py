@@ -63,7 +63,7 @@ def _run(arguments: list[str]) -> int:
         _print_error(_without_overwriting(str(error), arguments))
         return error.exit_code
     except Interrupted as stop:
-        print(f"cbam-search: stopped by {stop} before the first trial.", file=sys.stderr)
+        print(f"cbam-search: stopped by {stop} while the data was read.", file=sys.stderr)
         return stop.exit_code
     except KeyboardInterrupt:
         print("cbam-search: stopped.", file=sys.stderr)

@@ -74,7 +74,8 @@ DATA = (
         "validation",
         "number",
         0.1,
-        "validation images, cut from the training images: a share or a number",
+        "validation images, cut from the training images where the data has no validation split: "
+        "a share or a number",
         minimum=0.0,
         check=_fraction_or_count,
     ),

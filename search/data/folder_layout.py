@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from search.data.cifar import is_batches_folder
 from search.data.listing import Contents, Findings, look_into
 from search.data.split_names import SPLIT_NAMES, TEST, TRAIN, VALIDATION, split_of
 from search.data.wording import some_of
@@ -26,7 +27,7 @@ def unwrapped(path: Path) -> Path:
         if len(contents.folders) != 1 or contents.images or contents.broken:
             break
         inner = look_into(contents.folders[0])
-        if not inner.folders and not inner.others:
+        if not inner.folders and not is_batches_folder(inner.path):
             break  # a class
         path = contents.folders[0]
     return path
@@ -138,7 +139,9 @@ def _list_other_split(part: Contents, findings: Findings) -> Listing:
     """The classes of a validation or test folder; none where its images have no labels."""
     name = findings.name(part.path)
     if not part.folders:
-        files = counted(len(part.images), "image")
+        if not part.images:
+            findings.broken += part.broken
+        files = counted(len(part.images) + len(part.broken), "image")
         why = f"has {files} and no class folders" if part.images else "is empty"
         findings.sentences.append(f"{name} {why}, so it is left out.")
         findings.left_out += part.others

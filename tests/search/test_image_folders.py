@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +94,25 @@ def test_what_an_image_loses_is_said(tmp_path: Path) -> None:
     seen.save(tmp_path / "red" / "key.gif", transparency=1)
     notice = said(tmp_path, "2 images have transparency, which is dropped")
     assert "ghost" in notice and "key" in notice and "solid" not in notice
+
+
+def png_of_16_bits(path: Path, level: int) -> None:
+    """A 6x6 PNG of 16 bits in each of three channels, which Pillow reads and cannot write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        check = zlib.crc32(kind + content).to_bytes(4, "big")
+        return len(content).to_bytes(4, "big") + kind + content + check
+
+    header = struct.pack(">IIBBBBB", 6, 6, 16, 2, 0, 0, 0)
+    rows = (b"\0" + struct.pack(">H", level) * 18) * 6
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+
+
+def test_the_lower_half_of_16_bits_in_colour_is_said(tmp_path: Path) -> None:
+    write_classes(tmp_path)
+    png_of_16_bits(tmp_path / "red" / "deep.png", 0x7F80)
+    said(tmp_path, "1 image has 16 bits a channel; the upper 8 are used: red/deep.png")
 
 
 def test_cropping_is_said(tmp_path: Path) -> None:
@@ -343,6 +364,25 @@ def test_what_lies_beside_the_splits_is_said(tmp_path: Path) -> None:
     said(tmp_path, "Beside train, these folders are not used: holdout.")
     said(tmp_path, "2 images are in no class folder and left out: 000.png, 001.png")
     said(tmp_path, "labels.csv")
+
+
+def test_one_class_is_no_wrapper(tmp_path: Path) -> None:
+    write_images(tmp_path / "red", RED, 4)
+    (tmp_path / "red" / "notes.txt").write_text("")
+    assert "1 sub-folders (red)" in refusal(tmp_path)
+
+
+def test_a_split_of_dead_links_is_broken_and_not_empty(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train")
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "red").symlink_to(tmp_path / "nowhere")
+    assert "val/red (a link to nothing)" in refusal(tmp_path)
+
+
+def test_a_cifar_folder_in_a_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    (tmp_path / "cifar-10-batches-py" / "batches.meta").write_bytes(b"")
+    assert "batches.meta is damaged or no CIFAR-10 file" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("inside", ["dataset", "a/b/c"])
