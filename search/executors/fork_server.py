@@ -56,12 +56,7 @@ class ForkServer:
             OSError, EOFError: If the machine refuses, or the server ends meanwhile.
             StorageError: If the machine has no room for the log, or for a socket.
         """
-        with contextlib.ExitStack() as stack:
-            if self.pid is None or self.end(self.pid) is not None:
-                stack.enter_context(_standard_error(self.log))
-                stack.enter_context(clean_start())
-                stack.enter_context(socket_folder())
-            stack.enter_context(self._looked_after())
+        with _standard_error(self.log), clean_start(), socket_folder(), self._looked_after():
             try:
                 process.start()
             except FileNotFoundError:  # its socket was swept away

@@ -162,17 +162,17 @@ class LocalExecutor:
                     self._busy[worker] = self._started(worker, task, log)
                     return
                 except (OSError, EOFError) as error:
-                    refusal = str(error) or self._end_of_server() or type(error).__name__
+                    reason = "; ".join(filter(None, [self._end_of_server(), str(error)]))
                 time.sleep(0.1 * 4**attempt)
         except BaseException:
             log.close()
             raise
         log.close()
         raise StorageError(
-            f"no process could be started for trial {task.trial_id}: {refusal}"
+            f"no process could be started for trial {task.trial_id}: {reason}"
             f"{quoted(self._server.log, start)}. No trial is failed for that, and everything "
             "trained so far is kept. Give the machine what it lacks (memory, processes, open "
-            "files), or use fewer --workers, and run the same command again"
+            "files), or use fewer --workers, and run the same command again."
         )
 
     def _started(self, name: str, task: Task, log: BoundedLog) -> _Worker:
@@ -273,8 +273,9 @@ class LocalExecutor:
 
     def _end_orphan(self, worker: _Worker) -> None:
         """Ends a worker whose fork server is gone, as nobody else can."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(worker.process.pid or 0, signal.SIGKILL)
+        if worker.process.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(worker.process.pid, signal.SIGKILL)
 
     def _end_of(self, worker: _Worker, orphaned: bool) -> Event:
         """Why a worker ended without finishing its task, and whose fault it is."""
@@ -309,6 +310,7 @@ class LocalExecutor:
 
     def kill(self) -> None:
         """Ends all workers at once; what they have on disk stays."""
+        self._server.wake()  # stopped, it could not say that they have ended
         for worker in self._busy.values():
             worker.process.kill()
         for worker in self._busy.values():
