@@ -40,10 +40,9 @@ WORKER_ENVIRONMENT = {
 }
 """Variables of the workers' environment, where the user has not set them."""
 
-START_ATTEMPTS = 4
-
-MAX_LOSSES = 6
-"""Times in a row that a trial's worker may be lost; then the machine is at fault for good."""
+PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0)
+"""Seconds that the machine is given after a start that failed, or a worker that was lost, in
+a row; once more, and it is at fault for good."""
 
 NO_EXIT_CODE = 255
 """What `multiprocessing` says of a worker whose fork server cannot say how it ended."""
@@ -156,14 +155,14 @@ class LocalExecutor:
         time.sleep(max(0.0, self._not_before - time.monotonic()))
         log = BoundedLog(task.log)
         try:
-            for attempt in range(START_ATTEMPTS):
+            for pause in (*PAUSES, 0.0):
                 start = size_of(self._server.log)
                 try:
                     self._busy[worker] = self._started(worker, task, log)
                     return
                 except (OSError, EOFError) as error:
                     reason = "; ".join(filter(None, [self._end_of_server(), str(error)]))
-                time.sleep(0.1 * 4**attempt)
+                time.sleep(pause)
         except BaseException:
             log.close()
             raise
@@ -286,8 +285,8 @@ class LocalExecutor:
             reason = f"the process that it was forked from {self._server.end(worker.server or 0)}"
         self._losses[worker.trial_id] += 1
         losses = self._losses[worker.trial_id]
-        self._not_before = max(self._not_before, time.monotonic() + min(5.0, 0.1 * 3**losses))
-        if losses < MAX_LOSSES:
+        if losses <= len(PAUSES):
+            self._not_before = max(self._not_before, time.monotonic() + PAUSES[losses - 1])
             return WorkerLost(worker.trial_id, worker.cause or reason)
         quote = quoted(worker.log, worker.printed_before) or quoted(
             self._server.log, worker.server_printed_before
