@@ -27,8 +27,8 @@ commands on a run directory:
 
 The same command resumes a search that was stopped, by whatever. Exit codes:
   0 done                          6 another process drives the run directory
-  2 wrong command line            7 the machine refused a write
-  3 wrong space                   8 no trial finished
+  2 wrong command line            7 the machine refused a write or a worker
+  3 wrong space                   8 no trial finished, or the first 8 failed
   4 unusable data                 9 the exported model is not the trained one
   5 run directory of another     10 something in a run is not as its journal says
     search or program           129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM

@@ -57,13 +57,13 @@ class RunLockedError(CbamSearchError):
 
 
 class StorageError(CbamSearchError):
-    """The machine refused a write: full disk, missing permission, I/O error."""
+    """The machine refused a write (full disk, missing permission) or a worker (memory)."""
 
     exit_code = 7
 
 
 class SearchFailedError(CbamSearchError):
-    """The search ended and no configuration finished, so there is no best model."""
+    """No configuration finished, or the first ones all failed: there is no best model."""
 
     exit_code = 8
 

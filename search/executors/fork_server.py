@@ -66,22 +66,16 @@ class ForkServer:
             OSError, EOFError: If the machine refuses, or the server ends meanwhile.
             StorageError: If the machine has no room for the log, or for a socket.
         """
-        with contextlib.ExitStack() as stack:
-            if self.pid is None or self.end(self.pid) is not None:
-                stack.enter_context(standard_error(self._log))
-                stack.callback(self._remember_log)
-                stack.enter_context(clean_start())
-                stack.enter_context(socket_folder())
-            stack.enter_context(self._looked_after())
+        before = self.pid
+        with standard_error(self._log), clean_start(), socket_folder(), self._looked_after():
             try:
                 process.start()
             except FileNotFoundError:  # its socket was swept away
                 self.kill()
                 raise
-
-    def _remember_log(self) -> None:
-        if self.pid is not None:
-            _LOGS[self.pid] = self._log
+            finally:
+                if self.pid is not None and self.pid != before:
+                    _LOGS[self.pid] = self._log
 
     def end(self, pid: int, patience: float = 0.0) -> str | None:
         """How the server that had this process id ended; `None` if it runs.

@@ -41,10 +41,9 @@ WORKER_ENVIRONMENT = {
 }
 """Variables of the workers' environment, where the user has not set them."""
 
-START_ATTEMPTS = 4
-
-MAX_LOSSES = 6
-"""Times in a row that a trial's worker may be lost; then the machine is at fault for good."""
+PAUSES = (0.1, 0.5, 2.0, 5.0, 15.0)
+"""Seconds that the machine is given after a start that failed, or a worker that was lost, in
+a row; once more, and it is at fault for good."""
 
 NO_EXIT_CODE = 255
 """What `multiprocessing` says of a worker whose fork server cannot say how it ended."""
@@ -157,23 +156,23 @@ class LocalExecutor:
         time.sleep(max(0.0, self._not_before - time.monotonic()))
         log = BoundedLog(task.log)
         try:
-            for attempt in range(START_ATTEMPTS):
+            for pause in (*PAUSES, 0.0):
                 start = size_of(self._server.log)
                 try:
                     self._busy[worker] = self._started(worker, task, log)
                     return
                 except (OSError, EOFError) as error:
-                    refusal = str(error) or self._end_of_server() or type(error).__name__
-                time.sleep(0.1 * 4**attempt)
+                    reason = "; ".join(filter(None, [self._end_of_server(), str(error)]))
+                time.sleep(pause)
         except BaseException:
             log.close()
             raise
         log.close()
         raise StorageError(
-            f"no process could be started for trial {task.trial_id}: {refusal}"
+            f"no process could be started for trial {task.trial_id}: {reason}"
             f"{quoted(self._server.log, start)}. No trial is failed for that, and everything "
             "trained so far is kept. Give the machine what it lacks (memory, processes, open "
-            "files), or use fewer --workers, and run the same command again"
+            "files), or use fewer --workers, and run the same command again."
         )
 
     def _started(self, name: str, task: Task, log: BoundedLog) -> _Worker:
@@ -279,8 +278,9 @@ class LocalExecutor:
 
     def _end_orphan(self, worker: _Worker) -> None:
         """Ends a worker whose fork server is gone, as nobody else can."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(worker.process.pid or 0, signal.SIGKILL)
+        if worker.process.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(worker.process.pid, signal.SIGKILL)
 
     def _end_of(self, worker: _Worker, orphaned: bool) -> Event:
         """Why a worker ended without finishing its task, and whose fault it is."""
@@ -291,8 +291,8 @@ class LocalExecutor:
             reason = f"the process that it was forked from {self._server.end(worker.server or 0)}"
         self._losses[worker.trial_id] += 1
         losses = self._losses[worker.trial_id]
-        self._not_before = max(self._not_before, time.monotonic() + min(5.0, 0.1 * 3**losses))
-        if losses < MAX_LOSSES:
+        if losses <= len(PAUSES):
+            self._not_before = max(self._not_before, time.monotonic() + PAUSES[losses - 1])
             return WorkerLost(worker.trial_id, worker.cause or reason)
         quote = quoted(worker.log, worker.printed_before) or quoted(
             self._server.log, worker.server_printed_before
@@ -315,6 +315,7 @@ class LocalExecutor:
 
     def kill(self) -> None:
         """Ends all workers at once; what they have on disk stays."""
+        self._server.wake()  # stopped, it could not say that they have ended
         for worker in self._busy.values():
             worker.process.kill()
         for worker in self._busy.values():

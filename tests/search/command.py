@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -92,6 +93,16 @@ def children(pid: int) -> list[int]:
 def worker_processes(driver: int) -> list[int]:
     """The grandchildren of the driver: its fork server's children that run a trial."""
     return [worker for child in children(driver) for worker in children(child)]
+
+
+def fork_servers(driver: int) -> list[int]:
+    """The processes of a driver that workers are forked from: one, which may have no worker."""
+    found = []
+    for pid in children(driver):
+        with contextlib.suppress(OSError):
+            if b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def members(group: int) -> int:

@@ -198,6 +198,7 @@ def main() -> int:
     from search.cli import main as cbam_search
 
     os.environ["SABOTAGED"] = "1"  # for the processes that are started from now on
+    local.PAUSES = tuple(pause / 20 for pause in local.PAUSES)  # type: ignore[assignment]
     local.PRELOAD[:] = ["tests.search.reliability.sabotage"]
     local.LocalExecutor = SabotagedExecutor  # type: ignore[misc]
     if "FREE_MEMORY" in os.environ:

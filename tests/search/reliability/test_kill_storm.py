@@ -1,8 +1,8 @@
 """Real searches, killed at seeded random moments until they are done, lose nothing.
 
-Killed is the driver, one of its workers, or all of it at once. The end is compared with
-that of a search that nobody touched: trial ids, values, order, the metrics of every epoch,
-checkpoints and the weights of the exported model.
+Killed is the driver, one of its workers, their fork server, or all of it at once. The end is
+compared with that of a search that nobody touched: trial ids, values, order, the metrics of
+every epoch, checkpoints and the weights of the exported model.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pytest
 from tests.search.command import (
     SMALL_SPACE,
     epochs_in,
+    fork_servers,
     kill_all,
     results,
     run,
@@ -64,6 +65,7 @@ class Storm:
         self.chance = random.Random(seed)
         self.kills: Counter[str] = Counter()
         self.worker_killed_at = -1
+        self.servers_killed = 0
         self._arguments = ["--space", space, "--keep", 100, "--directory", directory]
         self._arguments += ["--name", "run", "--workers", 2, "--verbose"]
         self._log = directory / "log.txt"
@@ -100,12 +102,19 @@ class Storm:
 
     def _kill(self, process: Any) -> bool:
         """Kills something; `True` if the search goes on."""
-        kind = self.chance.choice(["driver", "worker", "all"])
-        workers = worker_processes(process.pid)
+        kind = self.chance.choice(["driver", "worker", "fork server", "all"])
+        workers, servers = worker_processes(process.pid), fork_servers(process.pid)
         # A trial whose worker dies three times without an epoch is given up, by design.
         if kind == "worker" and (not workers or epochs_in(self.path) <= self.worker_killed_at):
+            kind = "fork server"
+        # Without an epoch in between, six losses are the machine's fault, by design.
+        if kind == "fork server" and (not servers or self.servers_killed >= 4):
             kind = "driver"
         self.kills[kind] += 1
+        self.servers_killed = self.servers_killed + 1 if kind == "fork server" else 0
+        if kind == "fork server":
+            os.kill(servers[-1], signal.SIGKILL)
+            return True
         if kind == "worker":
             self.worker_killed_at = epochs_in(self.path)
             os.kill(self.chance.choice(workers), signal.SIGKILL)
@@ -157,6 +166,25 @@ def test_eight_kills(space: Path, untouched: dict[str, Any], tmp_path: Path) -> 
     raging = storm(space, tmp_path, 0, 8)
     assert outcome(raging.path) == untouched
     assert raging.kills.total() >= 8
+
+
+@pytest.mark.default
+def test_the_fork_server_and_workers_that_have_not_begun(
+    space: Path, untouched: dict[str, Any], tmp_path: Path
+) -> None:
+    """Killed as soon as they are there, before anything is imported or trained."""
+    arguments = ["--space", space, "--keep", 100, "--directory", tmp_path, "--name", "run"]
+    process = start(*arguments, "--workers", 2, "--verbose", log=tmp_path / "log.txt")
+    killed = dict.fromkeys(["worker", "fork server", "worker once more"], 0)
+    for kind, find in zip(killed, (worker_processes, fork_servers, worker_processes), strict=True):
+        while process.poll() is None and not (
+            found := set(find(process.pid)) - {*killed.values()}
+        ):
+            time.sleep(0.005)
+        killed[kind] = min(found)
+        os.kill(killed[kind], signal.SIGKILL)
+    assert process.wait(timeout=300) == 0, (tmp_path / "log.txt").read_text()
+    assert outcome(tmp_path / "run") == untouched
 
 
 @pytest.mark.slow
