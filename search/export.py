@@ -26,6 +26,7 @@ from search.run import Run
 from search.run_directory import best_folder, checkpoint_path
 from search.signals import Signals
 from search.state import TrialState
+from search.text import printable
 from search.tuner import MAX_DEATHS, assignment_of
 from search.worker import Task
 
@@ -121,7 +122,7 @@ def fixed_space(run: Run, best: TrialState) -> str:
         "search": dict(run.space.search),
     }
     head = (
-        f"# Trial {best.trial_id} of a search over {run.space.source}: "
+        f"# Trial {best.trial_id} of a search over {printable(run.space.source)}: "
         f"{run.space.search['objective']} {best.score} after {best.epochs} epochs.\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False)

@@ -65,7 +65,8 @@ def export(request: ExportRequest, report: Report) -> dict[str, Any]:
     scores = predict(served, test.images)
     served.save(request.target / "model.keras")
     served.export(request.target / "saved_model", format="tf_saved_model", verbose=False)
-    (request.target / "class_names.txt").write_text("\n".join(data.info.class_names) + "\n")
+    names = "".join(f"{name}\n" for name in data.info.class_names)
+    (request.target / "class_names.txt").write_text(names, "utf-8")
     np.save(request.target / "expected.npy", scores)
     right = int((scores.argmax(axis=1) == test.labels).sum())
     return {
