@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -64,7 +65,8 @@ def export(request: ExportRequest, report: Report) -> dict[str, Any]:
     test = open_test(folder)
     scores = predict(served, test.images)
     served.save(request.target / "model.keras")
-    served.export(request.target / "saved_model", format="tf_saved_model", verbose=False)
+    with contextlib.chdir(request.target):  # TensorFlow takes `[` in a path for a pattern
+        served.export("saved_model", format="tf_saved_model", verbose=False)
     names = "".join(f"{name}\n" for name in data.info.class_names)
     (request.target / "class_names.txt").write_text(names, "utf-8")
     np.save(request.target / "expected.npy", scores)
@@ -114,7 +116,8 @@ def saved_scores(request: ExportRequest) -> dict[str, np.ndarray]:
     import tensorflow as tf
 
     images = open_test(data_folder(request.assignment.run_directory)).images
-    served = tf.saved_model.load(str(request.target / "saved_model"))
+    with contextlib.chdir(request.target):  # TensorFlow takes `[` in a path for a pattern
+        served = tf.saved_model.load("saved_model")
     size = EVALUATION_BATCH
     batches = [images[start : start + size] for start in range(0, len(images), size)]
     # The file may be a stranger's: nothing that it carries as code is run.
