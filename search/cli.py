@@ -142,7 +142,7 @@ def _search(options: argparse.Namespace, arguments: list[str]) -> int:
             f"--name has at most {MAX_NAME} bytes. Received: {ascii(name[:40])}. Choose another."
         )
     path = Path(options.directory) / name
-    _check_readable("the run directory", os.path.abspath(path))
+    _check_readable("the run directory", _absolute(path))
     console = _console(options)
     with (
         Signals().caught() as signals,
@@ -231,6 +231,13 @@ def _say_stopped(console: Console, run: Run, stop: BaseException, arguments: lis
     )
 
 
+def _absolute(path: Path) -> str:
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError as error:
+        raise UsageError("the current folder was deleted. Go to one that is there.") from error
+
+
 def _check_readable(what: str, path: str) -> None:
     """Refuses a path whose bytes are no text: not every library that is to use it can.
 
@@ -256,6 +263,7 @@ def _export(options: argparse.Namespace) -> int:
     from search.summary import write_summary
 
     space = space_of(read_run(options.run), options.run)
+    _check_readable("the run directory", _absolute(options.run))
     console = _console(options)
     with (
         Signals().caught() as signals,

@@ -25,6 +25,7 @@ from search.run import Run
 from search.run_directory import best_folder, checkpoint_path
 from search.single_task import run_to_end
 from search.state import TrialState
+from search.text import printable
 from search.tuner import assignment_of
 from search.worker import Task
 
@@ -127,7 +128,7 @@ def fixed_space(run: Run, best: TrialState) -> str:
         "search": dict(run.space.search),
     }
     head = (
-        f"# Trial {best.trial_id} of a search over {run.space.source}: "
+        f"# Trial {best.trial_id} of a search over {printable(run.space.source)}: "
         f"{run.space.search['objective']} {best.score} after {best.epochs} epochs.\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False)

@@ -105,7 +105,7 @@ def save(request: ExportRequest, report: Report) -> dict[str, Any]:
         _check_same_start(network, weights)
     network.set_weights(weights)
     served = serving_model(network)
-    names = "\n".join(data.info.class_names) + "\n"
+    names = "".join(f"{name}\n" for name in data.info.class_names)
     (request.target / "class_names.txt").write_text(names, encoding="utf-8")
     _save_for_tensorflow(served, request.target / SAVED_MODEL)
     missing = {}
@@ -128,7 +128,8 @@ def compare(request: ExportRequest, report: Report) -> dict[str, Any]:
     """
     import tensorflow as tf
 
-    served = tf.saved_model.load(str(request.target / SAVED_MODEL))
+    with contextlib.chdir(request.target):  # TensorFlow takes `[` in a path for a pattern
+        served = tf.saved_model.load(SAVED_MODEL)
     images = _images(request)
 
     def scores() -> np.ndarray:
@@ -249,7 +250,8 @@ def _save_for_tensorflow(served: keras.Model, folder: Path) -> None:
     archive = ExportArchive()
     archive.track(served)
     archive.add_endpoint("serve", serve)
-    archive.write_out(str(folder), verbose=False)
+    with contextlib.chdir(folder.parent):  # TensorFlow takes `[` in a path for a pattern
+        archive.write_out(folder.name, verbose=False)
 
 
 def _scores_of_a_few(serve: Any, images: np.ndarray) -> np.ndarray:
