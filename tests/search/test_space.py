@@ -300,7 +300,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     assert unloadable(path) == (
         f"{path} is not a space: it has more than 100,000 bytes. A space is a short YAML file."
     )
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 60  # reading it would take many minutes
     path.write_text("backbone: {}\n#" + "x" * (MAX_BYTES - 14))
     assert path.stat().st_size == MAX_BYTES
     assert load_space(str(path))
@@ -320,7 +320,7 @@ except SpaceError as error:
 
 
 def test_a_device_without_end_is_not_read() -> None:
-    assert script(ENDLESS, timeout=60).startswith(
+    assert script(ENDLESS, timeout=300).startswith(
         "/dev/zero is not a space: it has more than 100,000 bytes."
     )
     assert unloadable("/dev/null").startswith("/dev/null is empty.")

@@ -21,7 +21,7 @@ from tests.search.reliability import sabotage
 from tests.search.reliability.forked import everything, write_space
 from tests.search.reliability.laboratory import differences
 
-SLOWLY = {"EPOCH_SECONDS": "0.3"}
+SLOWLY = {"EPOCH_SECONDS": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def test_signals_end_the_search_in_order(
     began = time.monotonic()
     for _ in range(2):  # an impatient second one changes nothing
         (os.kill if whom == "driver" else os.killpg)(process.pid, number)
-    assert process.wait(timeout=30) == 128 + number, log.read_text()
-    assert time.monotonic() - began < 5
+    assert process.wait(timeout=120) == 128 + number, log.read_text()
+    assert time.monotonic() - began < 30  # the search would go on for longer
     said = log.read_text()
     assert "Traceback" not in said and "run the same command again" in said
     assert (tmp_path / "run" / "summary.md").exists()
@@ -178,7 +178,7 @@ def test_a_terminal_that_changes_its_size(
         terminal.resize(*sizes[int(time.monotonic() * 10) % len(sizes)])
         os.kill(terminal.process.pid, signal.SIGWINCH)
         terminal.read(0.2)
-    assert terminal.process.wait(timeout=5) == 0, terminal.seen
+    assert terminal.process.wait(timeout=60) == 0, terminal.seen
     assert b"Traceback" not in terminal.seen
     assert b"running" in terminal.seen and b"Exported trial" in terminal.seen
     assert not differences(everything(tmp_path / "run"), untouched)
@@ -191,7 +191,7 @@ def test_a_terminal_that_is_closed(space: Path, untouched: dict[str, Any], tmp_p
     began = time.monotonic()
     os.close(terminal.master)  # who has no terminal of its own gets no SIGHUP
     os.kill(terminal.process.pid, signal.SIGHUP)
-    assert terminal.process.wait(timeout=30) == 129
-    assert time.monotonic() - began < 5
+    assert terminal.process.wait(timeout=120) == 129
+    assert time.monotonic() - began < 30  # the search would go on for longer
     sabotage.run(*options(space, tmp_path))
     assert not differences(everything(tmp_path / "run"), untouched)
