@@ -7,6 +7,7 @@ only, no pickles.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -30,7 +31,14 @@ LARGEST_META = 2**26
 
 def _variables(model: Any) -> dict[str, Any]:
     """Every variable that training changes, by a key that a rebuilt model has too."""
-    weights = {f"weight/{weight.path}": weight for weight in model.weights}
+    weights: dict[str, Any] = {}
+    for weight in model.weights:
+        # Layers of one name in two models within the model share a path.
+        path = f"weight/{weight.path}"
+        twins = itertools.count(2)
+        while path in weights:
+            path = f"weight/{weight.path}#{next(twins)}"
+        weights[path] = weight
     # What is not a weight (generator states, optimizer slots) is named by counters that
     # differ from process to process; its order does not.
     known = {id(variable) for variable in (*model.weights, *model.metrics_variables)}

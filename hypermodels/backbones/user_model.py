@@ -163,7 +163,13 @@ def _check_layers(model: keras.Model, reference: str) -> None:
                 f"backbone.model: {reference} has a layer called {layer.name}, a name that is "
                 "taken. Rename it"
             )
-        if getattr(layer, "compute_dtype", None) == "float16":
+        if layer.variable_dtype not in ("float32", "float64"):
+            raise BackboneError(
+                f"backbone.model: {reference} has the layer {layer.name}, which keeps its "
+                f"weights in {layer.variable_dtype}. Expected float32. Use a mixed policy, or "
+                "recipe.precision: mixed_bfloat16"
+            )
+        if layer.compute_dtype == "float16":
             raise BackboneError(
                 f"backbone.model: {reference} has the layer {layer.name}, which computes in "
                 "float16; its gradients would vanish without a scaled loss. Expected float32 or "

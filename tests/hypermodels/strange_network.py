@@ -189,6 +189,7 @@ not_a_number = network(
 frozen = network(_frozen)
 frozen_within = network(_frozen_within)
 half = network(lambda x: layers.Conv2D(8, 1, dtype="mixed_float16", name="half")(x))
+narrow = network(lambda x: layers.Conv2D(8, 1, dtype="bfloat16", name="narrow")(x))
 
 # ---- of which something is said -----------------------------------------------------------------
 

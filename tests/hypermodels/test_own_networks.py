@@ -111,6 +111,7 @@ def test_attention_leaves_what_a_layer_draws_by_itself_as_it_was() -> None:
         ("not_a_number", "Received: scores that are no number"),
         ("frozen", r"has layers that are frozen \(held\).*initial_weights: own"),
         ("frozen_within", r"has layers that are frozen \(held_within\).*initial_weights: own"),
+        ("narrow", "the layer narrow, which keeps its weights in bfloat16"),
         ("half", "the layer half, which computes in float16.*mixed_bfloat16"),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from search.errors import RunDirectoryError
+from tests.script import script
 from tests.search.command import Payload
 
 
@@ -129,3 +130,34 @@ def test_unusable_checkpoints_are_named(damage: str, tmp_path: Path) -> None:
     with pytest.raises(RunDirectoryError, match="0000.npz"):
         load_checkpoint(path, model)
     assert not (tmp_path / "run").exists()
+
+
+TWINS = """
+import sys
+from pathlib import Path
+import keras
+import numpy as np
+from search.checkpoint import load_checkpoint, save_checkpoint
+
+def inner():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.layers.Dense(4, name="same")(inputs))
+
+inputs, path = keras.Input((4,)), Path(sys.argv[1])
+model = keras.Model(inputs, inner()(inner()(inputs)))
+model.compile("sgd", "mse")
+model.optimizer.build(model.trainable_variables)
+assert len({weight.path for weight in model.weights}) < len(model.weights)
+before = [np.array(weight) for weight in model.weights]
+save_checkpoint(path, model, [{"loss": 1.0}])
+for weight in model.weights:
+    weight.assign(np.zeros(weight.shape))
+assert load_checkpoint(path, model) == [{"loss": 1.0}]
+for weight, value in zip(model.weights, before, strict=True):
+    np.testing.assert_array_equal(np.asarray(weight), value)
+"""
+
+
+def test_layers_of_one_name_in_two_models_are_both_kept(tmp_path: Path) -> None:
+    """Their weights have one path."""
+    script(TWINS, tmp_path / "c.npz")
