@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import fnmatch
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +16,8 @@ from typing import IO, Any
 
 from search.entries import FILE, create, open_to_append, open_to_read, walk, write_all
 from search.errors import RunDirectoryError, RunLockedError, StorageError
+
+_TEMPORARY = re.compile(r"\..+\.\d+\.tmp", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -86,7 +88,7 @@ def remove_leftovers(path: Path) -> None:
     """Deletes the temporary files below a folder that killed processes left behind."""
     with contextlib.suppress(OSError):  # they cost room and nothing else
         for leftover, kind in walk(path):
-            if kind == FILE and fnmatch.fnmatchcase(leftover.name, ".*.*.tmp"):
+            if kind == FILE and _TEMPORARY.fullmatch(leftover.name):
                 with contextlib.suppress(OSError):
                     leftover.unlink()
 

@@ -6,7 +6,6 @@ loaded as code: a stranger's run is checked before it is trusted.
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
 from pathlib import Path
 
@@ -41,8 +40,12 @@ def verify(path: Path, *, repair: bool = False) -> Findings:
     read_run(path)  # of what is no run nothing is touched, be it to lock it
     lock = FileLock(lock_path(path))
     findings = Findings()
-    with contextlib.suppress(RunDirectoryError):  # told with the other entries
+    try:
         lock.share()
+    except RunDirectoryError:
+        pass  # told with the other entries
+    except OSError as error:
+        findings.add(f"the lock of {path} cannot be read: {error.strerror or error}")
     try:
         journal = ReadOnlyJournal(journal_path(path))
         state = RunState.replay(journal.records)

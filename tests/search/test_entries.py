@@ -173,8 +173,10 @@ def test_leftovers_are_files_below(run: Path, thesis: Path) -> None:
     (run / "best").symlink_to(thesis.parent)
     (run / ".b.json.2.tmp").symlink_to(thesis)
     (run / ".c.json.2.tmp").mkdir()
+    (run / ".my.notes.tmp").write_text("of a person")
     remove_leftovers(run)
-    assert sorted(os.listdir(run)) == [".b.json.2.tmp", ".c.json.2.tmp", "best", "data"]
+    left = [".b.json.2.tmp", ".c.json.2.tmp", ".my.notes.tmp", "best", "data"]
+    assert sorted(os.listdir(run)) == left
     assert os.listdir(run / "data") == []
     thesis.with_name(".t.tex.1.tmp").unlink()
     os.utime(thesis.parent)
