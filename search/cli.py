@@ -171,7 +171,7 @@ def _search(options: argparse.Namespace, arguments: list[str]) -> int:
 
 def _run_search(run: Run, options: argparse.Namespace, console: Console, signals: Any) -> Exported:
     from search.console import print_prose
-    from search.executors.local import default_workers
+    from search.executors.devices import default_workers
     from search.export import export_best
     from search.narrator import Narrator
     from search.progress import Progress

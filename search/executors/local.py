@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ from typing import Any
 from search.assignment import Began, Event, MachineFault, WorkerDied, WorkerLost
 from search.errors import StorageError
 from search.executors.compiled_code import CompiledCode
+from search.executors.devices import gpu_ids
 from search.executors.fork_server import END_SECONDS, ForkServer
 from search.executors.memory import MemoryWatch
 from search.executors.other_backend import context_for, on_backend
@@ -47,38 +46,6 @@ a row; once more, and it is at fault for good."""
 
 NO_EXIT_CODE = 255
 """What `multiprocessing` says of a worker whose fork server cannot say how it ended."""
-
-
-def cpu_count() -> int:
-    """The cores this process may use."""
-    return (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
-
-
-def gpu_ids() -> list[str]:
-    """The GPUs this process may use, found without initialising a framework."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name.strip() not in ("", "-1")]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    try:
-        listing = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):  # a driver that hangs computes nothing either
-        return []
-    return listing.stdout.split() if listing.returncode == 0 else []
-
-
-def default_workers(threads: int) -> int:
-    """One worker a GPU where there are any, else as many as the cores allow."""
-    return len(gpu_ids()) or max(1, cpu_count() // threads)
 
 
 @dataclass
@@ -272,8 +239,10 @@ class LocalExecutor:
 
     def _is_orphan(self, worker: _Worker) -> bool:
         """Whether a worker ended, or will, because its fork server did."""
-        return worker.process.exitcode == NO_EXIT_CODE and (
-            worker.server is None or self._server.end(worker.server, END_SECONDS) is not None
+        return (
+            worker.process.exitcode == NO_EXIT_CODE
+            and worker.server is not None
+            and self._server.end(worker.server, END_SECONDS) is not None
         )
 
     def _end_orphan(self, worker: _Worker) -> None:
