@@ -1,3 +1,3 @@
 """How it is searched: the driver's side, and the worker's side of a trial."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
