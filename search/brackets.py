@@ -25,7 +25,7 @@ MAX_TRIALS = 200_000
 """First trials of a search; all of them are drawn and compared before the first is trained."""
 
 
-def first_trials(max_epochs: int, factor: int, iterations: int = 1) -> int:
+def first_rung_trials(max_epochs: int, factor: int, iterations: int = 1) -> int:
     """How many configurations a search of some Hyperband iterations begins with."""
     return iterations * sum(each.rungs[0].places for each in brackets(max_epochs, factor))
 

@@ -20,7 +20,7 @@ from search.arguments import (
 from search.errors import CbamSearchError, StorageError, UsageError, did_you_mean
 from search.signals import Interrupted
 from search.streams import forgiving_streams, went_away
-from search.text import counted, printable_lines, readable, shell_line
+from search.text import counted, printable, printable_lines, readable, shell_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -185,7 +185,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
     print_notices(console, run.notices)
     narrator = Narrator(signals.check)
     with _executor(run, workers) as executor:
-        tuner = SearchTuner(run, executor, signals, options.keep)
+        tuner = SearchTuner(run, executor, signals, options.keep, narrator)
         try:
             print_notices(console, rehearse(run, tuner, executor, narrator))
             with Progress(run, tuner.hyperband, workers, console) as progress:
@@ -347,8 +347,10 @@ def _verify(options: argparse.Namespace) -> int:
     if findings.wrong:
         lines = "\n".join(f"  {line}" for line in findings.wrong)
         raise VerificationError(f"{options.run} is not as its journal says:\n{lines}")
-    checked = ", ".join(f"{count} {kind}" for kind, count in findings.checked.items())
-    print(f"{options.run} is as its journal says: {checked}.")
+    checked = ", ".join(
+        counted(count, kind.removesuffix("s")) for kind, count in findings.checked.items()
+    )
+    print(printable(f"{options.run} is as its journal says: {checked}."))
     return 0
 
 

@@ -21,7 +21,7 @@ from hypermodels.knobs import (
     is_tuned,
 )
 from hypermodels.presets import preset
-from search.brackets import MAX_TRIALS, first_trials
+from search.brackets import MAX_TRIALS, first_rung_trials
 from search.definition import OBJECTIVES, PLAIN_SECTIONS
 from search.errors import SpaceError
 
@@ -67,7 +67,7 @@ class Space:
             SpaceError: If it has.
         """
         keys = ("max_epochs", "factor", "hyperband_iterations")
-        count = first_trials(*(int(self.search[key]) for key in keys))
+        count = first_rung_trials(*(int(self.search[key]) for key in keys))
         if count > MAX_TRIALS:
             given = ", ".join(f"{key} {self.search[key]}" for key in keys)
             raise SpaceError(

@@ -24,8 +24,9 @@ from search.assignment import (
     WorkerDied,
     WorkerLost,
 )
-from search.brackets import MAX_TRIALS, first_trials
+from search.brackets import MAX_TRIALS, first_rung_trials
 from search.candidates import SampledCandidates
+from search.data import Progress, no_progress
 from search.descriptions import Descriptions
 from search.errors import START_ANEW, RunDirectoryError, SearchFailedError
 from search.executors.local import LocalExecutor
@@ -38,6 +39,7 @@ from search.run import Run
 from search.run_directory import trial_folder
 from search.signals import Interrupted, Signals
 from search.state import COMPLETED, FAILED, TrialState, trial_record
+from search.text import counted
 from search.trial import image_spec
 from search.worker import Task
 
@@ -66,15 +68,23 @@ class SearchTuner(kt.Tuner):
         executor: Where trials run.
         keep: Integer, how many of the best lineages keep their checkpoint in any case.
         signals: Looked at between events; a signal ends the search with all kept.
+        progress: Called while configurations are drawn.
     """
 
-    def __init__(self, run: Run, executor: LocalExecutor, signals: Signals, keep: int = 1) -> None:
+    def __init__(
+        self,
+        run: Run,
+        executor: LocalExecutor,
+        signals: Signals,
+        keep: int = 1,
+        progress: Progress = no_progress,
+    ) -> None:
         hypermodel = hypermodel_of(run)
         self._costs = costs_of(run)
         self._run, self._executor, self._signals = run, executor, signals
         self._keep = keep
         self._handed_out = 0
-        self.hyperband = hyperband_of(run, self._costs)
+        self.hyperband = hyperband_of(run, self._costs, progress)
         oracle = HyperbandOracle(run.space, self.hyperband, run.state, hypermodel)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it reloads
             super().__init__(
@@ -276,7 +286,7 @@ class SearchTuner(kt.Tuner):
         text = (
             f"the first {stopped} trials have all failed, so the search has stopped."
             if stopped
-            else f"none of {len(trials)} trials finished."
+            else f"none of {counted(len(trials), 'trial')} finished."
         )
         failed = [trial for trial in trials.values() if trial.reason]
         if failed:
@@ -312,8 +322,13 @@ def costs_of(run: Run) -> CostModel:
     return CostModel(image_spec(run.info), Descriptions(run.state.descriptions))
 
 
-def hyperband_of(run: Run, costs: CostModel) -> Hyperband:
+def hyperband_of(run: Run, costs: CostModel, progress: Progress = no_progress) -> Hyperband:
     """The decisions of a run's search.
+
+    Args:
+        run: The open `Run`.
+        costs: The `CostModel` of its images.
+        progress: Called while configurations are drawn.
 
     Raises:
         RunDirectoryError: If the journal tells of more trials than a search may have.
@@ -321,13 +336,13 @@ def hyperband_of(run: Run, costs: CostModel) -> Hyperband:
     search = run.space.search
     budgets = run.state.budgets
     # A space is looked at before a run begins, but a journal may come from anywhere.
-    count = sum(first_trials(epochs, int(search["factor"])) for epochs in budgets)
+    count = sum(first_rung_trials(epochs, int(search["factor"])) for epochs in budgets)
     if count > MAX_TRIALS:
         raise RunDirectoryError(
             f"the journal of {run.path} tells of a search that begins with {count:,} trials; a "
             f"search has {MAX_TRIALS:,} at most. Restore the journal from a copy. {START_ANEW}"
         )
-    candidates = SampledCandidates(run.space, costs, budgets)
+    candidates = SampledCandidates(run.space, costs, budgets, progress)
     return Hyperband(budgets, int(search["factor"]), candidates, run.space.maximise)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hypermodels.cost import CostModel
 from hypermodels.network import ImageSpec
-from search.brackets import MAX_TRIALS, brackets, first_trials
+from search.brackets import MAX_TRIALS, brackets, first_rung_trials
 from search.candidates import SampledCandidates, check_feasible
 from search.errors import SpaceError, did_you_mean
 from search.hyperband import Hyperband, Outcome
@@ -126,7 +126,7 @@ def test_first_trials_are_counted(max_epochs: int, factor: int, iterations: int)
             return []
 
     plans = Hyperband((max_epochs,) * iterations, factor, Endless()).trials({})
-    assert len(plans) == first_trials(max_epochs, factor, iterations)
+    assert len(plans) == first_rung_trials(max_epochs, factor, iterations)
 
 
 @pytest.mark.parametrize(
