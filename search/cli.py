@@ -151,7 +151,7 @@ def _search(options: argparse.Namespace, arguments: list[str]) -> int:
             path,
             overwrite=options.overwrite,
             mend_data=True,
-            compare_source=True,
+            searching=True,
             progress=Narrator(signals.check),
         ) as run,
     ):

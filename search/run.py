@@ -93,7 +93,7 @@ def open_run(
     *,
     overwrite: bool = False,
     mend_data: bool = False,
-    compare_source: bool = False,
+    searching: bool = False,
     progress: Progress = no_progress,
 ) -> Iterator[Run]:
     """Opens a run directory for driving: a new one, or one of the same search.
@@ -106,8 +106,9 @@ def open_run(
         overwrite: Boolean, whether to delete a run that is there. Where that was broken
             off, it is done whatever is said now: most of the run may be gone.
         mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
-        compare_source: Boolean, whether to compare the data of a run that is there with
-            its source.
+        searching: Boolean, whether a search is to begin or go on: the data of a run that
+            is there is compared with its source, and a run of another space in which no
+            trial was ever started makes room.
         progress: Called while data is loaded and prepared.
 
     Yields:
@@ -124,7 +125,7 @@ def open_run(
         if not overwrite:
             refuse_strange_entries(path)
         missing = mend_data and not (data_folder(path) / MANIFEST).exists()
-        untrained = there and not overwrite and _is_another_untrained(space, path)
+        untrained = searching and there and not overwrite and _is_another_untrained(space, path)
     dataset: Dataset | None = None
     notices: list[str] = []
     described: dict[str, Record] = {}
@@ -145,17 +146,18 @@ def open_run(
             _clear(path)
         with storage_errors("the run directory", path):
             refuse_strange_entries(path)
-        if there and not overwrite and not untrained:
+        goes_on = there and not overwrite and not untrained
+        if goes_on:
             extension = guard(space, path)
         remarks: list[str] = []
         if dataset is not None:
-            if there and not overwrite:
+            if goes_on:
                 check_same(dataset, split_settings(space), read_run(path).header["data"])
             # A run that was killed before its first record has data but no journal yet.
             info = prepare(dataset, split_settings(space), data_folder(path), progress)
         else:
             info = open_prepared(data_folder(path)).info
-            if compare_source:
+            if searching:
                 remarks = check_source(
                     info,
                     data_folder(path),

@@ -221,19 +221,19 @@ def test_a_run_whose_data_changed_is_refused_and_goes_on_when_it_is_restored(
     npz: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    with open_run(space(npz), run, compare_source=True) as first:
+    with open_run(space(npz), run, searching=True) as first:
         fingerprint = first.info.fingerprint
         assert first.notices == ()
     rewrite(npz, x_train=255 - toy_arrays()["x_train"])
     with (
         pytest.raises(RunDirectoryError, match="has changed since this run began"),
-        open_run(space(npz), run, compare_source=True),
+        open_run(space(npz), run, searching=True),
     ):
         pass
     with open_run(space(npz), run, mend_data=True) as exported:  # as an export opens it
         assert exported.info.fingerprint == fingerprint
     rewrite(npz)
-    with open_run(space(npz), run, compare_source=True) as again:
+    with open_run(space(npz), run, searching=True) as again:
         assert again.resumed and again.info.fingerprint == fingerprint
 
 
@@ -257,12 +257,12 @@ def test_a_lost_copy_is_not_replaced_by_other_data(npz: Path, tmp_path: Path) ->
 
 def test_notices_are_kept_in_the_run(images: Path, tmp_path: Path) -> None:
     (images / "train" / "dark" / "x\x1b.txt").write_text("")
-    with open_run(space(images), tmp_path / "run", compare_source=True) as run:
+    with open_run(space(images), tmp_path / "run", searching=True) as run:
         told = run.notices
     assert [notice.partition(":")[0] for notice in told] == [
         "The data has a validation split of its own",
         "1 file is left out, as the suffix is none of an image that Pillow reads",
     ]
     shutil.rmtree(images)
-    with open_run(space(images), tmp_path / "run", compare_source=True) as run:
+    with open_run(space(images), tmp_path / "run", searching=True) as run:
         assert run.notices[:2] == told and "is gone" in run.notices[2]
