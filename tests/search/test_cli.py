@@ -240,7 +240,7 @@ def test_run_of_another_space_and_of_a_driven_one(space: Path, tmp_path: Path) -
             "import sys, time; from pathlib import Path; from search.files import FileLock\n"
             f"lock = FileLock(Path({str(path / 'lock')!r})); lock.acquire()\n"
             "print('held', flush=True)\n"
-            "time.sleep(60)",
+            "time.sleep(3600)",
         ],
         stdout=subprocess.PIPE,
     )
