@@ -50,7 +50,7 @@ def test_what_no_backbone_can_keep_is_refused_without_a_draw(name: str) -> None:
     draws: list[int] = []
     space = parse_space(f"{text}constraints: {{{limit}}}\n")
     with pytest.raises(SpaceError, match=said):
-        check_feasible(space, IMAGE, lambda what, done, total: draws.append(total))
+        check_feasible(space, CostModel(IMAGE), lambda what, done, total: draws.append(total))
     assert not draws
 
 
@@ -63,7 +63,7 @@ def test_what_only_attention_makes_too_large_is_drawn_and_told_of() -> None:
     )
     told: list[tuple[str, int, int]] = []
     with pytest.raises(SpaceError, match=r"no configuration .*constraints\.max_parameters"):
-        check_feasible(space, IMAGE, lambda *said: told.append(said))
+        check_feasible(space, CostModel(IMAGE), lambda *said: told.append(said))
     assert len({what for what, _, _ in told}) == 1  # a new word would begin the wait anew
     assert [total for _, _, total in told] == list(range(1, 2001))
     assert {done for _, done, _ in told} == {0}
@@ -72,7 +72,7 @@ def test_what_only_attention_makes_too_large_is_drawn_and_told_of() -> None:
 def test_a_search_is_checked_with_its_first_candidate_alone() -> None:
     told: list[int] = []
     space = parse_space("backbone: {depth: 8}\n" + RATE + "search: {max_epochs: 81}\n")
-    check_feasible(space, IMAGE, lambda what, done, total: told.append(total))
+    check_feasible(space, CostModel(IMAGE), lambda what, done, total: told.append(total))
     assert told == [1]
 
 
@@ -84,7 +84,7 @@ def test_a_limit_of_what_the_smallest_weighs_is_kept() -> None:
             f"backbone: {{depth: {{choice: [8, 20]}}}}\n{RATE}constraints: {{{limit}}}"
         )
         Networks(kept, COSTS).check_limits()
-        check_feasible(kept, IMAGE)
+        check_feasible(kept, CostModel(IMAGE))
 
 
 def test_gates_of_its_own_may_be_taken_out_of_a_network() -> None:

@@ -346,7 +346,7 @@ from search.files import FileLock
 lock = FileLock(Path(sys.argv[1]))
 lock.acquire()
 print("held", flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
