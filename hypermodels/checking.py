@@ -20,7 +20,7 @@ from hypermodels.backbones.user_model import NORMALISE, frozen_layers, own_model
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
 from hypermodels.network import backbone_model
-from hypermodels.seeds import drawn_from
+from hypermodels.seeds import GLOBAL_GENERATOR, drawn_from, restart_global_generator
 
 SUM_TOLERANCE = 1e-3
 """How far an image's class scores may be from a sum of 1."""
@@ -112,6 +112,13 @@ def _check_scores(network: keras.Model, images: np.ndarray, reference: str) -> N
             f"called again (by up to {np.abs(first - second).max():.2g}), though it is not "
             "training. Let its layers draw random numbers only where `training` is true"
         )
+    alone = _scores(network, images[:1])
+    if not np.abs(alone - first[:1]).max() <= 1e-3:
+        raise BackboneError(
+            f"backbone.model: {reference} gives an image other scores alone than beside others "
+            f"(by up to {np.abs(alone - first[:1]).max():.2g}). Let no layer mix the images of a "
+            "batch when it is not training"
+        )
 
 
 def _check_same(
@@ -126,6 +133,10 @@ def _check_same(
         for layer in given._flatten_layers()
     )
     difference = float(np.abs(theirs - ours).max())
+    if not np.isfinite(theirs).all():
+        raise BackboneError(
+            f"backbone.model: {reference} comes with weights that give scores which are no number"
+        )
     if not difference <= (0.1 if narrow else 1e-3):
         odd = sorted(
             layer.name
@@ -135,8 +146,9 @@ def _check_same(
         suspects = f" Look at {', '.join(odd[:5])}." if odd else ""
         raise BackboneError(
             f"backbone.model: {reference} gives other scores when it is put together anew from "
-            f"its layers with the same weights (by up to {difference:.2g}): some layer's "
-            f"get_config() does not return all that its __init__ takes.{suspects}"
+            f"its layers with the same weights (by up to {difference:.2g}). Either some layer's "
+            "get_config() does not return all that its __init__ takes, or it holds layers or "
+            f"numbers where Keras does not find them.{suspects}"
         )
 
 
@@ -145,9 +157,20 @@ def _check_draws(network: keras.Model, images: np.ndarray, reference: str) -> No
         return
     import tensorflow as tf
 
-    traced = tf.function(lambda x: network(x, training=True)).get_concrete_function(
-        tf.TensorSpec((None, *images.shape[1:]), tf.uint8)
-    )
+    restart_global_generator(0)  # under its name, for layers that draw without one of their own
+
+    step = tf.function(lambda x: network(x, training=True), autograph=False)
+    traced = step.get_concrete_function(tf.TensorSpec((None, *images.shape[1:]), tf.uint8))
+    known = {id(variable.value) for variable in network.variables}
+    unknown = [each for each in traced.graph.variables if id(each) not in known]
+    unknown = [each for each in unknown if GLOBAL_GENERATOR not in each.name]
+    if unknown:
+        raise BackboneError(
+            f"backbone.model: {reference} computes with the variable {unknown[0].name!r} of shape "
+            f"{tuple(unknown[0].shape)}, which Keras does not know: it would not be trained, "
+            "saved or resumed. Make it with the layer's add_weight(), or as a keras.Variable or "
+            "keras.random.SeedGenerator that is an attribute of the layer"
+        )
     names = [layer.name for layer in network.layers]
     for kind, path in _operations(traced.graph.as_graph_def()):
         if kind in _STATEFUL_DRAWS:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-_GENERATOR = "global_seed_generator"
+GLOBAL_GENERATOR = "global_seed_generator"
 """Keras's own name of the generator that draws for whoever names none."""
 
 
@@ -54,17 +54,17 @@ def drawn_from(*parts: object) -> Iterator[None]:
     from keras.src.backend.common import global_state
 
     python, numpy = random.getstate(), np.random.get_state()
-    keras = global_state.get_global_attribute(_GENERATOR)
+    keras = global_state.get_global_attribute(GLOBAL_GENERATOR)
     seed = derive_seed(*parts)
     random.seed(seed)
     np.random.seed(seed)
-    global_state.set_global_attribute(_GENERATOR, None)
+    global_state.set_global_attribute(GLOBAL_GENERATOR, None)
     try:
         yield
     finally:
         random.setstate(python)
         np.random.set_state(numpy)
-        global_state.set_global_attribute(_GENERATOR, keras)
+        global_state.set_global_attribute(GLOBAL_GENERATOR, keras)
 
 
 def seed_python(*parts: object) -> None:
@@ -86,8 +86,8 @@ def restart_global_generator(*parts: object) -> None:
     if keras.config.backend() == "jax":
         return  # there, a layer must have a generator of its own
     seed = derive_seed(*parts)
-    generator = global_state.get_global_attribute(_GENERATOR)
+    generator = global_state.get_global_attribute(GLOBAL_GENERATOR)
     if generator is None:
-        generator = keras.random.SeedGenerator(seed, name=_GENERATOR)
-        global_state.set_global_attribute(_GENERATOR, generator)
+        generator = keras.random.SeedGenerator(seed, name=GLOBAL_GENERATOR)
+        global_state.set_global_attribute(GLOBAL_GENERATOR, generator)
     generator.state.assign(np.array([seed, 0]))

@@ -19,10 +19,11 @@ from hypermodels.backbones.weights import copy_layer
 class RawImages(keras.layers.Layer):
     """Brings images to floats on the scale 0 to 255, in whichever of two ways they come.
 
-    Whole numbers, and anything that reaches above 1, are on that scale. A batch from 0 to 1
-    with fractions is one that was divided by 255, and is multiplied by it again. An image
-    with values below 0 or above 255 (standardised by its owner, say) becomes not-a-number,
-    and so do its scores: no scale would be right for it.
+    An image of whole numbers, or one that reaches above 2, is on that scale. An image with
+    fractions that reaches 1 at most was divided by 255, and is multiplied by it again. One
+    with values below 0 or above 255 (standardised by its owner, say), or with fractions and
+    a largest value between 1 and 2, becomes not-a-number, and so do its scores: no scale
+    would surely be right for it.
 
     Input shape:
         `(batch_size, height, width, channels)`.
@@ -34,15 +35,24 @@ class RawImages(keras.layers.Layer):
     def call(self, images: Any) -> Any:
         ops = keras.ops
         images = ops.cast(images, "float32")
-        fractions = ops.any(images != ops.floor(images))
-        divided = ops.logical_and(ops.max(images) <= 1.0, fractions)
+        each: dict[str, Any] = {"axis": (1, 2, 3), "keepdims": True}
+        fractions = ops.any(images != ops.floor(images), **each)
+        lowest, highest = ops.min(images, **each), ops.max(images, **each)
+        divided = ops.logical_and(fractions, highest <= 1.0)
+        unclear = ops.logical_and(fractions, ops.logical_and(highest > 1.0, highest <= 2.0))
+        within = ops.logical_and(lowest >= 0.0, highest <= 255.0)
+        usable = ops.logical_and(within, ops.logical_not(unclear))
         images = ops.where(divided, ops.round(images * 255.0), images)
-        known = ops.logical_and(images >= 0.0, images <= 255.0)
-        usable = ops.all(known, axis=(1, 2, 3), keepdims=True)
         return ops.where(usable, images, float("nan"))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape
+
+
+def _may_train(layer: keras.layers.Layer) -> bool:
+    """Whether a layer, or one within it, can do something else while it trains."""
+    asks = "training" in inspect.signature(layer.call).parameters
+    return asks or len(layer._flatten_layers(include_self=False)) > 0
 
 
 def serving_model(network: keras.Model) -> keras.Model:
@@ -62,7 +72,8 @@ def serving_model(network: keras.Model) -> keras.Model:
 
     def infer(layer: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal scores  # the output's own call is the last, for there is but one output
-        if "training" in inspect.signature(layer.call).parameters:
+        # Keras passes it on to the layers within, also where a layer does not ask for it.
+        if isinstance(layer, keras.layers.Layer) and _may_train(layer):
             kwargs["training"] = False
         scores = layer(*args, **kwargs)
         return scores

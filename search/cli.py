@@ -65,6 +65,9 @@ def _run(arguments: list[str]) -> int:
     except Interrupted as stop:
         print(f"cbam-search: stopped by {stop} while the data was read.", file=sys.stderr)
         return stop.exit_code
+    except MemoryError:
+        _print_error("there is too little memory to go on. What is on disk is kept.")
+        return StorageError.exit_code
     except KeyboardInterrupt:
         print("cbam-search: stopped.", file=sys.stderr)
         return 130
@@ -133,6 +136,9 @@ def _search(options: argparse.Namespace, arguments: list[str]) -> int:
         hyperband_iterations=options.hyperband_iterations,
     )
     space.check_size()
+    for option, given in (("--name", options.name), ("--directory", options.directory)):
+        if given == "":
+            raise UsageError(f"{option} is empty. Give a name, or leave {option} out.")
     name = options.name or Path(options.space).stem
     _check_readable("--data", options.data or "")
     if Path(name).name != name or name in (".", ".."):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 from hypermodels.backbones import BackboneError
+from hypermodels.backbones.reasons import reason_of
 from hypermodels.checking import check_own_network
 from hypermodels.cost import describe_backbone
 from search.assignment import DescribeRequest
@@ -23,4 +25,8 @@ def describe(request: DescribeRequest, report: Report) -> dict[str, Any]:
         description = describe_backbone(request.settings, request.image)
     except BackboneError as error:
         return {"description": None, "refused": str(error), "notices": []}
+    except Exception as error:  # of a layer of a person's own
+        traceback.print_exc()
+        refused = f"backbone.model: {request.settings['model']}: {reason_of(error)}"
+        return {"description": None, "refused": refused, "notices": []}
     return {"description": description.to_dict(), "refused": None, "notices": list(notices)}

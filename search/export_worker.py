@@ -161,7 +161,12 @@ def compare_keras(request: ExportRequest, report: Report) -> dict[str, Any]:
         # Nothing that the file carries as code is run.
         with keras.saving.custom_object_scope(_objects(request)):
             model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        scores = predict(model, _images(request))
+        images = _images(request)
+        scores = predict(model, images)
+        few = images[:REHEARSED]
+        called = np.asarray(keras.ops.convert_to_numpy(model(few)))
+        if not np.abs(called - scores[: len(few)]).max() <= TOLERANCE:
+            raise ExportError("it gives other scores when it is called than when it predicts")
         return {"largest_difference": _difference(scores, request, path.name)}
     except Exception as error:
         with contextlib.suppress(OSError):
@@ -222,8 +227,8 @@ def _check_same_start(network: keras.Model, weights: list[np.ndarray]) -> None:
 def _save_for_tensorflow(served: keras.Model, folder: Path) -> None:
     """Writes a SavedModel whose `serve` takes raw images as `uint8`, or as floats.
 
-    Floats are on the scale 0 to 255 or, divided by 255, 0 to 1; see `RawImages`. Values on
-    no such scale are an error, as images of another shape are.
+    Other whole numbers are on the scale 0 to 255, floats on that or, divided by 255, from 0
+    to 1; see `RawImages`. Values on no such scale are an error, as another shape is.
     """
     import tensorflow as tf
     from keras.export import ExportArchive
@@ -243,9 +248,11 @@ def _save_for_tensorflow(served: keras.Model, folder: Path) -> None:
             tf.debugging.assert_less_equal(images, tf.constant(255, images.dtype), _ON_THE_SCALE),
         ]
         with tf.control_dependencies(checks):
-            return network(tf.cast(images, tf.float32))
+            scores = network(tf.cast(images, tf.float32))
+        return tf.debugging.assert_all_finite(scores, _ON_THE_SCALE)
 
-    for dtype in (tf.uint8, tf.float32, tf.float64):  # the first is the default signature
+    integers, floats = (tf.int32, tf.int64), (tf.float32, tf.float64, tf.float16)
+    for dtype in (tf.uint8, *integers, *floats):  # the first is the default signature
         serve.get_concrete_function(tf.TensorSpec(shape, dtype, name="image"))
     archive = ExportArchive()
     archive.track(served)

@@ -46,9 +46,9 @@ class HyperbandOracle(kt.Oracle):
         hypermodel: AttentionHyperModel,
     ) -> None:
         name = str(space.search["objective"])
-        super().__init__(
-            objective=kt.Objective(name, OBJECTIVES[name]), seed=int(space.search["seed"])
-        )
+        seed = int(space.search["seed"])
+        super().__init__(objective=kt.Objective(name, OBJECTIVES[name]), seed=seed)
+        self.seed = self._seed_state = seed  # KerasTuner draws another one where it is 0
         self.verbose = 0
         self._space = space
         self._hyperband = hyperband
@@ -128,6 +128,7 @@ class HyperbandOracle(kt.Oracle):
         search = self._space.search
         return {
             **state,
+            "ongoing_trials": {},  # a run that is not driven has none, however it was left
             "hyperband_iterations": search["hyperband_iterations"],
             "max_epochs": search["max_epochs"],
             "min_epochs": 1,

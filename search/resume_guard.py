@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
 import platform
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from hypermodels.backbones import family
 from hypermodels.configuration import combinations
 from search import __version__
+from search.data import NAMED
 from search.definition import tuned_sections
 from search.errors import START_ANEW, RunDirectoryError, SpaceError
 from search.journal import Record, read_journal
@@ -34,7 +36,7 @@ def guard(space: Space, path: Path) -> Record | None:
     """
     state = RunState.replay(read_journal(journal_path(path))[0])  # refuses other formats
     header = state.header
-    then, now = header["space"], space.to_dict()
+    then, now = _with_one_spelling(header["space"], space.to_dict())
     budgets = extended_budgets(state.budgets, then["search"], now["search"])
     allowed = {*MAY_CHANGE, *(("max_epochs", "hyperband_iterations") if budgets else ())}
     differences = [
@@ -52,6 +54,20 @@ def guard(space: Space, path: Path) -> Record | None:
     if budgets and budgets != state.budgets:
         return {"type": "extended", "search": dict(space.search), "budgets": list(budgets)}
     return None
+
+
+def _with_one_spelling(
+    then: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Two spaces whose data is called the same where it is one file or folder.
+
+    Whether its content is still the same is compared by `source_guard.py`.
+    """
+    names = [str(space["data"].get("name")) for space in (then, now)]
+    paths = [os.path.realpath(os.path.expanduser(name)) for name in names]
+    same = paths[0] == paths[1] and not set(names) & set(NAMED)
+    name = names[0] if same else now["data"].get("name")
+    return dict(then), {**now, "data": {**now["data"], "name": name}}
 
 
 def _without(space: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:

@@ -43,6 +43,7 @@ from search.run_directory import (
     checkpoint_path,
     data_folder,
     discarded_path,
+    is_ours,
     journal_path,
     lock_path,
     refuse_strange_entries,
@@ -364,7 +365,7 @@ def _is_half_cleared(path: Path) -> bool:
 
 
 def _clear(path: Path) -> None:
-    """Deletes a run but for its lock.
+    """Deletes a run but for its lock; what lies beside the program's own entries stays.
 
     Its journal is renamed first, so that at any moment there is a whole run or none, and
     goes last: without it, what a kill left of the rest would be nobody's.
@@ -377,9 +378,8 @@ def _clear(path: Path) -> None:
             os.replace(journal_path(path), discarded)
             sync_folder(path)
         for entry in path.iterdir():
-            if entry.name in ("lock", discarded.name):
-                continue
-            remove(entry)
+            if entry.name not in ("lock", discarded.name) and is_ours(entry.name):
+                remove(entry)
         sync_folder(path)
         discarded.unlink()
         sync_folder(path)

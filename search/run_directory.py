@@ -78,6 +78,13 @@ _LOOKED_THROUGH = ("data", "checkpoints", "trial_*", "best")
 """Folders that hold nothing but what this program puts there."""
 
 
+def is_ours(name: str) -> bool:
+    """Whether an entry of a run directory has a name that this program gives."""
+    tops = {pattern.partition("/")[0] for pattern in (*_FILES, *_FOLDERS)}
+    leftover = name.startswith(".") and name.endswith(".tmp")
+    return leftover or any(fnmatchcase(name, top) for top in tops)
+
+
 def journal_path(run: Path) -> Path:
     return run / JOURNAL
 

@@ -45,6 +45,9 @@ def site_table(space: Space, costs: CostModel) -> list[Row]:
         raise SpaceError(f"{space.source}: {reason}.")
     backbone = costs.backbone(configuration.backbone)
     offered = _offered(space, configuration, backbone.sites)
+    if not offered and _offers_attention(space):
+        reason = costs.infeasible(configuration) or "it offers attention at no place"
+        raise SpaceError(f"{space.source}: {reason}.")
     rows = []
     for site in backbone.sites:
         for port, tap in site.ports.items():
@@ -100,6 +103,14 @@ def _types(space: Space, stage: int) -> Iterator[tuple[Mechanism, dict[str, Valu
             attention = {**common, section.selector.name: name, PER_STAGE.name: ""}
             resolved = Configuration.resolve({**space.settings, "attention": attention})
             yield kind, kind.settings(resolved.attention)
+
+
+def _offers_attention(space: Space) -> bool:
+    """Whether any type of attention on offer has a layer."""
+    return any(
+        mechanism(name).layer is not None
+        for name in _section().selected(space.settings["attention"])
+    )
 
 
 def _types_in(space: Space, stage: int) -> tuple[str, ...]:

@@ -18,7 +18,10 @@ def reason_of(error: BaseException) -> str:
     >>> reason_of(ValueError("no such\\n  shape."))
     'ValueError: no such shape'
     """
-    said = _COLOURS.sub("", str(error))
+    try:
+        said = _COLOURS.sub("", str(error))
+    except Exception:  # an error of a person's own class
+        said = ""
     text = " ".join(said.rpartition(_INNERMOST)[2].split())
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
     return f"{type(error).__name__}: {short.rstrip('.') or 'no message'}"

@@ -126,8 +126,35 @@ def _operation_anew(
             if changed or not _has_constructor_arguments(operation):
                 raise
             fresh = _from_constructor(operation, name, seed)
+    _check_settings(operation, fresh)
     _hand_on(operation, fresh)
     return fresh
+
+
+_NO_SETTINGS = ("name", "trainable", "dtype", "seed", "activity_regularizer")
+
+
+def _check_settings(old: Any, new: Any) -> None:
+    """Refuses a layer that was made with other settings than the one it stands for.
+
+    Keras notes what a layer is made with, where that is plain values.
+    """
+    then, now = (
+        getattr(getattr(each, "_auto_config", None), "config", None) for each in (old, new)
+    )
+    if _is_of_keras(type(old)) or then is None or now is None:
+        return
+    lost = [
+        f"{key} is {now[key]!r} instead of {value!r}"
+        for key, value in then.items()
+        if key not in _NO_SETTINGS and key in now and now[key] != value
+    ]
+    if lost:
+        raise BackboneError(
+            f"the layer {old.name} (class {type(old).__name__}) is made anew with other settings "
+            f"({', '.join(lost)}): its get_config() leaves them out. Have get_config() return "
+            "all that __init__ takes"
+        )
 
 
 def _config_without_lambdas(operation: Any) -> dict[str, Any]:

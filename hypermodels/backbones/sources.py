@@ -14,6 +14,7 @@ from typing import Any
 
 from hypermodels.backbones.family import BackboneError
 from hypermodels.backbones.own_code import allow, spec_in, taken_by
+from hypermodels.backbones.reasons import reason_of
 
 
 def imported(reference: str) -> Callable[..., Any]:
@@ -27,9 +28,9 @@ def imported(reference: str) -> Callable[..., Any]:
     try:
         with _search_path_without_here():
             module = importlib.import_module(module_name)
-    except Exception as error:  # a module runs whatever a person wrote
+    except (Exception, SystemExit) as error:  # a module runs whatever a person wrote
         raise BackboneError(
-            f"backbone.model: {module_name} cannot be imported: {type(error).__name__}: {error}. "
+            f"backbone.model: {module_name} cannot be imported: {reason_of(error)}. "
             "Expected package.module:function, importable from the current directory"
         ) from error
     function = getattr(module, function_name, None)

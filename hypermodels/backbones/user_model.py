@@ -218,10 +218,15 @@ def _loaded(path: str) -> Any:
 
 def _called(reference: str, shape: tuple[int, int, int], classes: int) -> Any:
     function = imported(reference)
+    if isinstance(function, keras.Model):
+        raise BackboneError(
+            f"backbone.model: {reference} is a model. Expected a function of the shape of an "
+            "image and the number of classes that returns one"
+        )
     try:
         with _settings_of_keras_kept():
             return function(shape, classes)
-    except Exception as error:  # whatever a person's code raises is theirs to know
+    except (Exception, SystemExit) as error:  # whatever a person's code raises
         raise BackboneError(
             f"backbone.model: {reference}({shape}, {classes}) raised {reason_of(error)}"
         ) from error

@@ -86,6 +86,67 @@ class TakesAFunction(layers.Layer):
         return self.function(x)
 
 
+class ForgetfulDropout(layers.Layer):
+    """Its `get_config` leaves out what shows only while it trains."""
+
+    def __init__(self, rate: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dropout = layers.Dropout(rate)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.dropout(x, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()
+
+
+class OwnVariable(layers.Layer):
+    """Keeps a number where Keras does not find it."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        import tensorflow as tf
+
+        super().__init__(**kwargs)
+        self.mean = tf.Variable(0.0, trainable=False)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        if training:
+            self.mean.assign(0.5 * self.mean + keras.ops.mean(x))
+        return x * (1.0 + self.mean)
+
+
+class OwnGenerator(layers.Layer):
+    """Draws with a generator of TensorFlow's."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        import tensorflow as tf
+
+        super().__init__(**kwargs)
+        self.generator = tf.random.Generator.from_seed(1)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return x + self.generator.normal(ops.shape(x)) if training else x
+
+
+class Augmenting(layers.Layer):
+    """Augmentation layers within a layer that does not ask whether it trains."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.flip = layers.RandomFlip("horizontal")
+        self.turn = layers.RandomRotation(0.2)
+
+    def call(self, x: Any) -> Any:
+        return self.turn(self.flip(x))
+
+
+class Unseeded(layers.Layer):
+    """Draws with Keras, without a generator of its own, while it trains."""
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return x + keras.random.normal(ops.shape(x)) if training else x
+
+
 class Noise(layers.Layer):
     """Draws whether it trains or not."""
 
@@ -173,9 +234,23 @@ custom_initializer = network(
     )
 )
 
+augments_within = network(first=Augmenting())
+unseeded_noise = network(Unseeded())
+
 # ---- that are refused -----------------------------------------------------------------------
 
 forgetful = network(Forgetful(3.0))
+forgetful_dropout = network(ForgetfulDropout(0.9))
+own_variable = network(OwnVariable())
+own_generator = network(OwnGenerator())
+mixes_images = network(lambda x: x - ops.mean(x, axis=0, keepdims=True))
+
+
+def ends_the_program(input_shape: Shape, classes: int) -> keras.Model:
+    raise SystemExit("usage: train.py DATA")
+
+
+a_model = network()((16, 16, 3), 5)
 takes_a_function = network(TakesAFunction(own_activation))
 noisy = network(Noise())
 tensorflow_noise = network(TensorFlowNoise())

@@ -34,6 +34,8 @@ WORK = (
     "own_softmax",
     "normaliser",
     "custom_initializer",
+    "augments_within",
+    "unseeded_noise",
 )
 WITHOUT_A_FILE = {
     # What they hold has no name under which a file could carry it.
@@ -96,7 +98,13 @@ def test_attention_leaves_what_a_layer_draws_by_itself_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        ("forgetful", "gives other scores when it is put together anew.*forgetful"),
+        ("forgetful", "the layer forgetful.* other settings .by is 1.0 instead of 3.0."),
+        ("forgetful_dropout", "other settings .rate is 0.0 instead of 0.9.: its get_config"),
+        ("own_variable", "computes with the variable .* which Keras does not know.*add_weight"),
+        ("own_generator", "computes with the variable .* which Keras does not know"),
+        ("mixes_images", "gives an image other scores alone than beside others"),
+        ("ends_the_program", "raised SystemExit: usage: train.py DATA"),
+        ("a_model", "is a model. Expected a function of the shape"),
         (
             "takes_a_function",
             r"the layer takes_a_function \(class TakesAFunction\) cannot be made",
@@ -142,12 +150,15 @@ def test_images_on_either_scale() -> None:
     expected = numpy(served(raw))
     for same in (raw / 255, (raw / 255).astype("float32"), raw.astype("int64"), raw * 1.0):
         np.testing.assert_allclose(numpy(served(same)), expected, atol=1e-6)
+    beside = np.concatenate([raw[:2] / 255, raw[2:] * 1.0])  # each image is on its own scale
+    np.testing.assert_allclose(numpy(served(beside)), expected, atol=1e-6)
 
 
 def test_images_on_no_scale_give_no_scores() -> None:
     served = serving_model(built("activation"))
     raw = images(3, IMAGE).astype("float32")
-    mixed = np.concatenate([raw[:1], raw[1:2] - 128, raw[2:] + 1])
+    # Standardised by its owner; and brightened after a division by 255: which scale is it on?
+    mixed = np.concatenate([raw[:1], raw[1:2] - 128, raw[2:] / 255 * 1.01])
     scores = numpy(served(mixed))
     assert np.isfinite(scores[0]).all() and np.isnan(scores[1:]).all()
 
