@@ -261,6 +261,7 @@ def test_run_of_another_space_and_of_a_driven_one(space: Path, tmp_path: Path) -
     assert (path / "journal.jsonl").read_bytes() == before["journal.jsonl"]
 
 
+@pytest.mark.slow
 def test_json_result_is_json_alone(space: Path, tmp_path: Path) -> None:
     import json
 

@@ -51,6 +51,8 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("summary", "x", "--format", "\u202efdp"), r"\u202efdp"),
         (("--space", "x", "--overw"), "unrecognized arguments: --overw"),
         (("--spa", "x"), "--space"),
+        (("--space", "quickstart", "--name", ""), "--name is empty"),
+        (("--space", "quickstart", "--directory", ""), "--directory is empty"),
     ],
 )
 def test_a_wrong_command_line_is_told_what_is_wrong(
@@ -84,6 +86,7 @@ def test_a_search_that_is_too_large_is_refused_at_once(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_any_name_works_in_any_locale(tmp_path: Path) -> None:
     """Markup, emoji, a pattern of TensorFlow's, a mark that turns the line, another script."""
     name = "[red]:smile:[b]*\u202e \u732b"

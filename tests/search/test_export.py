@@ -80,6 +80,7 @@ def test_folder_holds_what_the_readme_says(finished: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_hyperparameters_are_a_space_that_gives_the_same_model(
     finished: Path, tmp_path: Path
 ) -> None:

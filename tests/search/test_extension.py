@@ -65,6 +65,7 @@ def test_more_iterations_keep_what_was_found_and_add_to_it(tmp_path: Path) -> No
     assert "search.hyperband_iterations: 3 in the run, 1 now" in said
 
 
+@pytest.mark.slow
 def test_larger_budget_goes_on_where_that_is_exact(tmp_path: Path) -> None:
     space = tmp_path / "constant.yaml"
     space.write_text(CONSTANT_SPACE)
@@ -108,6 +109,7 @@ def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
     assert "is as its journal says" in run("verify", path, "--repair").stdout
 
 
+@pytest.mark.slow
 def test_checkpoints_of_losers_are_deleted(tmp_path: Path) -> None:
     space = tmp_path / "small.yaml"
     space.write_text(SMALL_SPACE)

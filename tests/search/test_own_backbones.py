@@ -174,6 +174,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_pretrained_network_is_searched_and_exported(pretrained: Path) -> None:
     """With a learning rate that leaves the weights nearly as they were in the file."""
     network = keras.applications.MobileNetV3Small(weights=None, include_top=False)
@@ -191,6 +192,7 @@ def test_a_pretrained_network_is_searched_and_exported(pretrained: Path) -> None
     check_in_plain_tensorflow(pretrained)
 
 
+@pytest.mark.slow
 def test_changed_weights_are_not_resumed(pretrained: Path) -> None:
     path = pretrained / "pretrained.weights.h5"
     before = path.read_bytes()

@@ -98,6 +98,7 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(
     assert results(path) == untouched
 
 
+@pytest.mark.slow
 def test_sigterm_exits_with_143(space: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     process = start("--space", space, "--directory", tmp_path, "--name", "run", log=log)

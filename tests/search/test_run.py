@@ -1,16 +1,20 @@
-"""A run in which nothing was trained makes room for a corrected space; any other never does."""
+"""When a run makes room for another, what of it goes, and what is the same search."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from search.errors import RunDirectoryError
+from search.oracle import HyperbandOracle
 from search.run import open_run
 from search.space import Space
 from search.space_loading import parse_space
+from search.tuner import costs_of, hyperband_of, hypermodel_of
 from tests.search import example
+from tests.search.data_files import toy_arrays, write_npz
 
 
 def space(learning_rate: float, seed: int = 1) -> Space:
@@ -65,3 +69,50 @@ def test_no_other_verb_clears_anything(tmp_path: Path) -> None:
     ):
         pass
     assert (tmp_path / "run" / "journal.jsonl").read_bytes() == before
+
+
+def test_another_spelling_of_the_same_data_is_the_same_search(tmp_path: Path) -> None:
+    path = Path(write_npz(tmp_path / "toy.npz", toy_arrays()))
+
+    def of(name: object) -> Space:
+        return parse_space(
+            f"backbone: {{family: resnet_v1, depth: 8}}\n"
+            f"data: {{name: {json.dumps(str(name))}, validation: 0.3, test_fraction: 0.3}}\n"
+            "search: {max_epochs: 1}\n"
+        )
+
+    with open_run(of(path), tmp_path / "run", searching=True) as run:
+        run.record(example.trial("0000"))
+    for same in (f"{path.parent}/./toy.npz", f"{path.parent}/../{path.parent.name}/toy.npz"):
+        with open_run(of(same), tmp_path / "run", searching=True) as run:
+            assert run.resumed
+    other = write_npz(tmp_path / "other.npz", toy_arrays())
+    with (
+        pytest.raises(RunDirectoryError, match=r"data\.name"),
+        open_run(of(other), tmp_path / "run", searching=True),
+    ):
+        pass
+
+
+def test_what_lies_beside_a_run_is_not_deleted_with_it(tmp_path: Path) -> None:
+    begun(tmp_path / "run", trained=True)
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "figures").mkdir()
+    (tmp_path / "run" / "figures" / "one.txt").write_text("mine too")
+    with open_run(space(0.2), tmp_path / "run", overwrite=True, searching=True) as run:
+        assert not run.resumed
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "run" / "figures" / "one.txt").read_text() == "mine too"
+
+
+def test_the_view_of_the_oracle_is_a_function_of_the_journal(tmp_path: Path) -> None:
+    """With seed 0 too, for which KerasTuner draws another; and whoever is at work."""
+    with open_run(space(0.1, seed=0), tmp_path / "run", searching=True) as run:
+        hyperband = hyperband_of(run, costs_of(run))
+        first, second = (
+            HyperbandOracle(run.space, hyperband, run.state, hypermodel_of(run)) for _ in range(2)
+        )
+        assert first.get_state() == second.get_state()
+        assert first.get_state()["seed"] == 0
+        assert first.create_trial("worker0").status == "RUNNING"
+        assert first.get_state()["ongoing_trials"] == {}
