@@ -169,7 +169,7 @@ def _check_layers(model: keras.Model, reference: str) -> None:
                 f"weights in {layer.variable_dtype}. Expected float32. Use a mixed policy, or "
                 "recipe.precision: mixed_bfloat16"
             )
-        if layer.compute_dtype == "float16":
+        if layer.compute_dtype == "float16" != keras.config.dtype_policy().compute_dtype:
             raise BackboneError(
                 f"backbone.model: {reference} has the layer {layer.name}, which computes in "
                 "float16; its gradients would vanish without a scaled loss. Expected float32 or "

@@ -46,7 +46,7 @@ def test_presets_are_settings_that_their_type_has() -> None:
         ("resnet_v2", 44, "valid depths near it are 38 and 47"),
         ("resnet_v2", 8, "below 11, the least of 9n[+]2"),
         ("resnet_v2", 2001, "from 1 to 2000"),
-        ("resnet_v1", 20.0, "a whole number"),
+        ("resnet_v1", 20.5, "a whole number"),
         ("resnet_v1", "20", "a whole number"),
         ("resnet_v1", True, "a whole number"),
         ("resnext", 51, "valid depths near it are 47 and 56"),
