@@ -139,6 +139,8 @@ def test_links_are_deleted_and_not_followed(demolition: Demolition, tmp_path: Pa
     ended = demolition.laboratory.search("linked", -1, BEFORE, "--overwrite")
     assert ended.code == 0, ended.said
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
+    assert (path / "mine").is_symlink()  # it is none of the run's, and stays
+    (path / "mine").unlink()
     assert not differences(everything(path), demolition.new)
 
 
