@@ -16,6 +16,7 @@ import numpy as np
 
 from hypermodels.backbones import BackboneError
 from hypermodels.backbones.graft import canonical_names, copy_weights
+from hypermodels.backbones.reasons import some_of
 from hypermodels.backbones.user_model import NORMALISE, frozen_layers, own_model
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
@@ -143,7 +144,7 @@ def _check_same(
             for layer in given._flatten_layers(include_self=False)
             if not type(layer).__module__.startswith("keras.")
         )
-        suspects = f" Look at {', '.join(odd[:5])}." if odd else ""
+        suspects = f" Look at {some_of(odd, 5)}." if odd else ""
         raise BackboneError(
             f"backbone.model: {reference} gives other scores when it is put together anew from "
             f"its layers with the same weights (by up to {difference:.2g}). Either some layer's "
@@ -198,10 +199,9 @@ def _operations(graph: Any) -> Iterator[tuple[str, str]]:
 def _frozen(given: keras.Model, settings: Mapping[str, Value]) -> Iterator[str]:
     frozen = frozen_layers(given)
     if frozen:
-        rest = f" and {len(frozen) - 3} more" if frozen[3:] else ""
         yield (
             f"{settings['model']} has frozen layers, which keep the weights they come with and "
-            f"do not train: {', '.join(frozen[:3])}{rest}."
+            f"do not train: {some_of(frozen, 3)}."
         )
 
 

@@ -1,11 +1,11 @@
-"""The worker's side of an export, in three processes: take, save, compare.
+"""The worker's side of an export, in processes of their own: take, save, compare twice.
 
 The first has the backend that the search trains on: it takes the trained weights and the
 scores that they give. The second has TensorFlow, whatever the search trains on: it builds
-the same network, gives it the weights and saves it. The third loads what was saved, as a
-stranger would, and compares the scores.
+the same network, gives it the weights and saves it. Two more load what was saved, the
+SavedModel and `model.keras`, as a stranger would, and compare the scores.
 
-The same three are gone through with the untrained network before a search begins, so that
+The same is gone through with the untrained network before a search begins, so that
 what cannot be exported is known before anything is trained; see `rehearsal.py`.
 """
 
@@ -19,6 +19,7 @@ import keras
 import numpy as np
 
 from hypermodels.backbones import family
+from hypermodels.backbones.reasons import reason_of
 from hypermodels.backbones.remake import objects_of
 from hypermodels.checking import check_probabilities
 from hypermodels.configuration import Configuration
@@ -26,7 +27,7 @@ from hypermodels.network import build_network
 from hypermodels.serving import serving_model
 from search.assignment import ExportRequest
 from search.checkpoint import load_checkpoint
-from search.data import PreparedData, constant_answer, counts_of, open_prepared, open_test
+from search.data import PreparedData, Split, constant_answer, counts_of, open_prepared, open_test
 from search.errors import ExportError
 from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.run_directory import checkpoint_path, data_folder
@@ -66,14 +67,15 @@ def take(request: ExportRequest, report: Report) -> dict[str, Any]:
     validation = {} if request.rehearsal else _trained(request, trained, data)
     network = _network(request, data)
     network.set_weights(trained.get_weights())
-    images = _images(request)
-    scores = predict(network, images)
+    # Opening the test images reads and hashes them all, so it is done once.
+    test = None if request.rehearsal else _test(request)
+    scores = predict(network, _images(request) if test is None else test.images)
     check_probabilities(scores, f"the network of trial {request.assignment.trial_id}")
     np.save(request.target / EXPECTED, scores)
     np.savez(request.target / WEIGHTS, *network.get_weights())
-    if request.rehearsal:
+    if test is None:
         return {}
-    labels = open_test(data_folder(request.assignment.run_directory)).labels
+    labels = test.labels
     answer, share = constant_answer(counts_of(labels, len(data.info.class_names)))
     right = int((scores.argmax(axis=1) == labels).sum())
     return {
@@ -113,7 +115,7 @@ def save(request: ExportRequest, report: Report) -> dict[str, Any]:
         served.save(request.target / KERAS_FILE)
     except Exception as error:  # a person's layers raise what they like
         (request.target / KERAS_FILE).unlink(missing_ok=True)
-        missing[KERAS_FILE] = _first_line(error)
+        missing[KERAS_FILE] = reason_of(error)
     return {"missing": missing, "custom_objects": _unregistered(served)}
 
 
@@ -171,7 +173,7 @@ def compare_keras(request: ExportRequest, report: Report) -> dict[str, Any]:
     except Exception as error:
         with contextlib.suppress(OSError):
             path.unlink()
-        return {"missing": _first_line(error)}
+        return {"missing": reason_of(error)}
 
 
 # ---- parts of the steps ---------------------------------------------------------------------
@@ -185,10 +187,14 @@ def _network(request: ExportRequest, data: PreparedData) -> keras.Model:
 
 def _images(request: ExportRequest) -> np.ndarray:
     """The test images; for a rehearsal, which may not see them, some training images."""
-    folder = data_folder(request.assignment.run_directory)
     if request.rehearsal:
+        folder = data_folder(request.assignment.run_directory)
         return np.asarray(open_prepared(folder).train.images[:REHEARSED])
-    return np.asarray(open_test(folder).images)
+    return np.asarray(_test(request).images)
+
+
+def _test(request: ExportRequest) -> Split:
+    return open_test(data_folder(request.assignment.run_directory))
 
 
 def _trained(request: ExportRequest, model: keras.Model, data: PreparedData) -> dict[str, float]:
@@ -292,8 +298,3 @@ def _unregistered(served: keras.Model) -> dict[str, str]:
         for name, held in sorted(objects_of(served).items())
         if keras.saving.get_registered_object(keras.saving.get_registered_name(held)) is None
     }
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"{type(error).__name__}: {line[:300]}"

@@ -12,7 +12,8 @@ from search.files import last_lines
 from search.worker import Task
 
 MAX_DEATHS = 3
-"""Times in a row a task's worker may die before the task is given up."""
+"""Times in a row a worker may die in a task, or a trial without finishing an epoch, before
+it is given up."""
 
 
 _End = TrialDone | TrialFailed | WorkerDied | WorkerLost | MachineFault

@@ -38,13 +38,11 @@ from search.retention import discard_unneeded
 from search.run import Run
 from search.run_directory import trial_folder
 from search.signals import Interrupted, Signals
+from search.single_task import MAX_DEATHS
 from search.state import COMPLETED, FAILED, TrialState, trial_record
 from search.text import counted
 from search.trial import image_spec
 from search.worker import Task
-
-MAX_DEATHS = 3
-"""Times in a row a trial's worker may die without finishing an epoch."""
 
 SILENCE = 0.5
 """Seconds the driver sleeps at most before it looks at signals and the clock."""

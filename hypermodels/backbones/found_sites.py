@@ -10,13 +10,14 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
 import keras
 
 from hypermodels.backbones.family import BackboneError, Site, Tap, map_shape
+from hypermodels.backbones.reasons import some_of
 
 Shape = tuple[int, int, int]
 
@@ -151,7 +152,7 @@ def _named(maps: Mapping[str, Shape], patterns: list[str]) -> set[str]:
         if not matches:
             raise BackboneError(
                 f"backbone.sites: {pattern!r} matches no layer that gives a feature map. The "
-                f"network has {len(maps)} of them: {_some(maps)}"
+                f"network has {len(maps)} of them: {some_of(maps, 12)}"
             )
         for name in matches:
             if name in chosen:
@@ -192,9 +193,3 @@ def _numbered(found: list[_Found]) -> tuple[Site, ...]:
         for stage, (_, blocks) in enumerate(groupby(found, lambda each: each.size), 1)
         for block, each in enumerate(blocks, 1)
     )
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    rest = len(listed) - 12
-    return ", ".join(listed[:12]) + (f" and {rest} more" if rest > 0 else "")

@@ -1,8 +1,9 @@
-"""What somebody else's code, or Keras, says of an error, in one line that can be printed."""
+"""What messages quote of somebody else's code: its errors and its names, in one line."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _LONGEST = 300
 _COLOURS = re.compile(r"\x1b?\[[0-9;]*m")
@@ -25,3 +26,16 @@ def reason_of(error: BaseException) -> str:
     text = " ".join(said.rpartition(_INNERMOST)[2].split())
     short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
     return f"{type(error).__name__}: {short.rstrip('.') or 'no message'}"
+
+
+def some_of(names: Iterable[str], most: int) -> str:
+    """The first names of a list, and how many more there are.
+
+    Example:
+
+    >>> some_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    listed = list(names)
+    rest = len(listed) - most
+    return ", ".join(listed[:most]) + (f" and {rest} more" if rest > 0 else "")

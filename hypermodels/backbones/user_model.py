@@ -26,7 +26,7 @@ import keras
 from hypermodels.backbones.family import RESIZE, BackboneError, Family, Site, register_family
 from hypermodels.backbones.found_sites import sites_by_names
 from hypermodels.backbones.graft import canonical_names, copy_weights, graft
-from hypermodels.backbones.reasons import reason_of
+from hypermodels.backbones.reasons import reason_of, some_of
 from hypermodels.backbones.sources import imported, source_files
 from hypermodels.backbones.weights import copy_statistics, has_statistics
 from hypermodels.image import ImageSpec, normalised
@@ -290,9 +290,8 @@ def frozen_layers(model: keras.Model) -> tuple[str, ...]:
 def _refuse_frozen(model: keras.Model, reference: str) -> None:
     frozen = frozen_layers(model)
     if frozen:
-        named = ", ".join(frozen[:5]) + (f" and {len(frozen) - 5} more" if frozen[5:] else "")
         raise BackboneError(
-            f"backbone.model: {reference} has layers that are frozen ({named}): with "
+            f"backbone.model: {reference} has layers that are frozen ({some_of(frozen, 5)}): with "
             "initial_weights: seeded they would get random weights and never train. Set "
             "initial_weights: own, which keeps the weights that the model comes with, or let "
             "them train (trainable = True)"

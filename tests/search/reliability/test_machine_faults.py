@@ -21,24 +21,8 @@ import pytest
 from search.journal import read_journal
 from tests.search.command import children, fork_servers, wait_for_epochs
 from tests.search.reliability import sabotage
-from tests.search.reliability.forked import everything, write_space
+from tests.search.reliability.forked import everything
 from tests.search.reliability.laboratory import differences
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def space(home: Path) -> Path:
-    return write_space(home)
-
-
-@pytest.fixture(scope="module")
-def untouched(home: Path, space: Path) -> dict[str, Any]:
-    sabotage.run("--space", space, "--directory", home, "--name", "untouched")
-    return everything(home / "untouched")
 
 
 def options(space: Path, directory: Path, workers: int = 2) -> list[object]:

@@ -18,26 +18,10 @@ import pytest
 
 from tests.search.command import wait_for_epochs, worker_processes
 from tests.search.reliability import sabotage
-from tests.search.reliability.forked import everything, write_space
+from tests.search.reliability.forked import everything
 from tests.search.reliability.laboratory import differences
 
 SLOWLY = {"EPOCH_SECONDS": "2"}
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def space(home: Path) -> Path:
-    return write_space(home)
-
-
-@pytest.fixture(scope="module")
-def untouched(home: Path, space: Path) -> dict[str, Any]:
-    sabotage.run("--space", space, "--directory", home, "--name", "untouched")
-    return everything(home / "untouched")
 
 
 def options(space: Path, directory: Path) -> list[object]:
