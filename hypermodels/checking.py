@@ -45,6 +45,9 @@ _STATEFUL_DRAWS = {
 }
 """TensorFlow's operations that draw from a state which nobody can save."""
 
+_PYTHON_CALLS = {"EagerPyFunc", "PyFunc", "PyFuncStateless"}
+"""TensorFlow's operations that call Python, which no SavedModel carries."""
+
 
 def check_own_network(settings: Mapping[str, Value], image: ImageSpec) -> tuple[str, ...]:
     """Builds a person's network and tries it on a few images.
@@ -58,8 +61,9 @@ def check_own_network(settings: Mapping[str, Value], image: ImageSpec) -> tuple[
 
     Raises:
         BackboneError: If the network cannot be built, made anew with the same scores, or
-            called twice with the same scores; if its scores are no probabilities; or if it
-            draws random numbers that a resumed training could not draw again.
+            called twice with the same scores; if its scores are no probabilities; if it
+            draws random numbers that a resumed training could not draw again; or if it
+            calls Python from TensorFlow.
     """
     reference = str(settings["model"])
     with drawn_from(0, "check"):
@@ -69,7 +73,7 @@ def check_own_network(settings: Mapping[str, Value], image: ImageSpec) -> tuple[
     _check_scores(network, images, reference)
     copy_weights(given, network)
     _check_same(given, network, images, reference)
-    _check_draws(network, images, reference)
+    _check_operations(network, images, reference)
     return (*_frozen(given, settings), *_normalised_twice(given, settings))
 
 
@@ -153,7 +157,7 @@ def _check_same(
         )
 
 
-def _check_draws(network: keras.Model, images: np.ndarray, reference: str) -> None:
+def _check_operations(network: keras.Model, images: np.ndarray, reference: str) -> None:
     if keras.config.backend() != "tensorflow":
         return
     import tensorflow as tf
@@ -174,8 +178,14 @@ def _check_draws(network: keras.Model, images: np.ndarray, reference: str) -> No
         )
     names = [layer.name for layer in network.layers]
     for kind, path in _operations(traced.graph.as_graph_def()):
+        where = next((name for name in names if _passes(path, name)), path)
+        if kind in _PYTHON_CALLS:
+            raise BackboneError(
+                f"backbone.model: {reference} calls a Python function in {where} "
+                "(tf.py_function or tf.numpy_function), which no SavedModel carries. Write it "
+                "with keras.ops or TensorFlow's operations"
+            )
         if kind in _STATEFUL_DRAWS:
-            where = next((name for name in names if _passes(path, name)), path)
             raise BackboneError(
                 f"backbone.model: {reference} draws random numbers in {where} with TensorFlow's "
                 f"{kind}, whose state nobody can save: a training that is resumed would go "

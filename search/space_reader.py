@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
@@ -361,9 +362,17 @@ def _left_open(key: str, node: Node) -> bool:
     return node.value is None and key != "backbone" and key in top_level_keys()
 
 
+def _all_taken(knob: Knob, values: list[Any]) -> bool:
+    with contextlib.suppress(KnobError):
+        return bool([knob.accept(value) for value in values])
+    return False
+
+
 def _hint(knob: Knob, received: Any, node: Node) -> str:
     """What may help with a value that a knob does not take."""
     words = [str(choice) for choice in knob.choices]
+    if isinstance(received, list) and knob.tunable and _all_taken(knob, received):
+        return f" To search over several values, write {{choice: {as_written(received)}}}."
     if isinstance(received, str):
         return did_you_mean(received, words)
     if isinstance(received, bool) and node.written.lower() not in ("", "true", "false"):

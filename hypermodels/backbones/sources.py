@@ -45,7 +45,7 @@ def imported(reference: str) -> Callable[..., Any]:
 
 
 def source_files(module_name: str) -> tuple[Path, ...]:
-    """The file of a module, and of all that it imports from its own folder or package.
+    """The file of a module and its packages, and of all they import from their own folder.
 
     Nothing is run but the packages that the module is in. Installed packages have
     versions, which are for others to watch: of those, it is the module's file alone.
@@ -65,7 +65,10 @@ def source_files(module_name: str) -> tuple[Path, ...]:
     files = {module_name: path}
     if path.suffix == ".py" and "site-packages" not in path.parts:
         root = path.parents[module_name.count(".") + (path.name == "__init__.py")]
-        waiting = [module_name]
+        parts = module_name.split(".")
+        packages = [".".join(parts[:end]) for end in range(1, len(parts))]
+        files |= {name: file for name in packages if (file := _file(root, name))}
+        waiting = list(files)
         while waiting:
             name = waiting.pop()
             for other in _imports(files[name], name):

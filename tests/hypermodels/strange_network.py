@@ -205,6 +205,13 @@ def _frozen_within(x: Any) -> Any:
     return model(x)
 
 
+def _through_python(x: Any) -> Any:
+    import tensorflow as tf
+
+    doubled = tf.numpy_function(lambda array: array * 2, [x], tf.float32)
+    return tf.ensure_shape(doubled, x.shape)
+
+
 # ---- that work --------------------------------------------------------------------------------
 
 unregistered = network(Inner(8))
@@ -254,6 +261,9 @@ a_model = network()((16, 16, 3), 5)
 takes_a_function = network(TakesAFunction(own_activation))
 noisy = network(Noise())
 tensorflow_noise = network(TensorFlowNoise())
+python_function = network(
+    lambda x: layers.Lambda(_through_python, output_shape=x.shape[1:], name="doubled")(x)
+)
 relu_scores = network(end=lambda x, classes: layers.ReLU()(layers.Dense(classes)(x)))
 sigmoid_scores = network(
     end=lambda x, classes: layers.Lambda(ops.sigmoid)(layers.Dense(classes)(x))

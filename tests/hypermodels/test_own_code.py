@@ -100,6 +100,7 @@ def test_a_package_s_module(here: Path) -> None:
     assert imported("mine.deep:build")((1, 1, 3), 2) == 7
     assert imported("mine:build")((1, 1, 3), 2) == 7
     assert source_files("mine") == (Path("mine/__init__.py"), Path("mine/deep.py"))
+    assert source_files("mine.deep") == (Path("mine/__init__.py"), Path("mine/deep.py"))
 
 
 def test_what_others_look_for_is_not_found_here(here: Path) -> None:

@@ -114,6 +114,7 @@ def test_attention_leaves_what_a_layer_draws_by_itself_as_it_was() -> None:
             "tensorflow_noise",
             "draws random numbers in tensor_flow_noise.* with TensorFlow's Random",
         ),
+        ("python_function", r"calls a Python function in doubled .*keras.ops"),
         ("relu_scores", "must give class scores: none negative.*End it in a softmax"),
         ("sigmoid_scores", "must give class scores: none negative.*sums from"),
         ("not_a_number", "Received: scores that are no number"),

@@ -421,7 +421,7 @@ SAID = {
     "backbone: {depth: null}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
     "2000. Received: nothing.",
     "backbone: {depth: [20]}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
-    "2000. Received: [20].",
+    "2000. Received: [20]. To search over several values, write {choice: [20]}.",
     "backbone: {depth: 1" + "0" * 400 + "}": "my.yaml:1: the number has 401 characters; a space "
     "takes 40 at most.",
     "backbone: {depth: 1" + "0" * 5000 + "}": "my.yaml:1: the number has 5001 characters; a space "
@@ -432,6 +432,12 @@ SAID = {
     "9223372036854775807.",
     B + "attention: {type: cbm}": "my.yaml:2: attention.type: expected one of "
     f"{TYPES}. Received: 'cbm'. Did you mean 'cbam'?",
+    B + "attention: {type: [none, cbam]}": "my.yaml:2: attention.type: expected one of "
+    f"{TYPES}. Received: ['none', 'cbam']. To search over several values, write {{choice: "
+    "['none', 'cbam']}.",
+    B + "recipe: {learning_rate: [0.1, 0.2]}": "my.yaml:2: recipe.learning_rate: expected a "
+    "number from 1e-08 to 100. Received: [0.1, 0.2]. To search over several values, write "
+    "{choice: [0.1, 0.2]}.",
     B + "attention: {type: no}": "my.yaml:2: attention.type: expected one of "
     f"{TYPES}. Received: false. YAML reads no as false; if it is a name, put it in quotes. Did "
     "you mean 'none'?",
