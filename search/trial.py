@@ -161,6 +161,11 @@ def use_averaged_weights(model: keras.Model) -> list[tuple[Any, np.ndarray]]:
         return []
     raw = [(variable, np.array(variable)) for variable in model.trainable_variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    if keras.config.backend() == "jax":
+        # There, a weight now has the very array of its average, and a prediction donates the
+        # arrays of all weights: the average would be gone. A copy of its own may be donated.
+        for variable in model.trainable_variables:
+            variable.assign(np.array(variable))
     return raw
 
 
