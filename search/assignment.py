@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,6 +88,29 @@ class DescribeRequest:
 
     settings: Mapping[str, Value]
     image: ImageSpec
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something to do in a process of its own.
+
+    Args:
+        function: String, `module:name` of a callable `(payload, report) -> dict | None`.
+        payload: What it is given; must pickle.
+        trial_id: String, whose task it is.
+        threads: Integer, threads to compute with on a CPU.
+        log: File that takes what the process prints; see `executors/output.py`.
+        backend: The Keras backend that it needs; empty for the search's own.
+        handed_out: Number, the time it was made at.
+    """
+
+    function: str
+    payload: Any
+    trial_id: str
+    threads: int
+    log: Path
+    backend: str = ""
+    handed_out: float = field(default_factory=time.time)
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from hypermodels.cost import CostModel
 from hypermodels.knobs import FloatRange, Value
 from hypermodels.network import ImageSpec, backbone_model
 from hypermodels.per_stage import STAGE_KEY
-from search.brackets import Bracket, brackets
+from search.algorithms.brackets import Bracket, brackets
+from search.algorithms.trials import Candidate
 from search.definition import tuned_sections
 from search.errors import SpaceError
-from search.hyperband import Candidate
 from search.networks import Draw, Look, Networks
 from search.space import Space, depends_on_tuning
 
@@ -320,8 +320,8 @@ def _candidate(
     configuration: Configuration, identity: str, preset: str | None = None
 ) -> Candidate:
     recipe = configuration.recipe
-    horizonless = recipe["schedule"] == "constant" and recipe["warmup"] == 0
-    return Candidate(configuration, identity, preset, horizonless)
+    constant_schedule = recipe["schedule"] == "constant" and recipe["warmup"] == 0
+    return Candidate(configuration, identity, preset, constant_schedule)
 
 
 def _number(part: object) -> int:

@@ -25,7 +25,7 @@ from search.text import counted, printable, printable_lines, readable, shell_lin
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.executors.local import LocalExecutor
+    from search.executors.base import Executor
     from search.export import Exported
     from search.run import Run
 
@@ -194,7 +194,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
         tuner = SearchTuner(run, executor, signals, options.keep, narrator)
         try:
             print_notices(console, rehearse(run, tuner, executor, narrator))
-            with Progress(run, tuner.hyperband, workers, console) as progress:
+            with Progress(run, tuner.algorithm, workers, console) as progress:
                 tuner.search(progress)
             return export_best(run, executor, narrator)
         finally:
@@ -202,7 +202,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
             write_summary(run.path, run.state)
 
 
-def _executor(run: Run, workers: int) -> LocalExecutor:
+def _executor(run: Run, workers: int) -> Executor:
     from search.executors.local import LocalExecutor
     from search.run_directory import compiled_folder
 

@@ -20,7 +20,7 @@ from hypermodels.configuration import combinations, digest
 from hypermodels.cost import BackboneDescription, describe_backbone
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
-from search.assignment import DescribeRequest
+from search.assignment import DescribeRequest, Task
 from search.data import Progress
 from search.definition import tuned_sections
 from search.errors import RunDirectoryError, SpaceError, StorageError
@@ -28,7 +28,6 @@ from search.executors.local import LocalExecutor
 from search.journal import Record
 from search.single_task import run_to_end
 from search.space import Space
-from search.worker import Task
 
 Settings = Mapping[str, Value]
 

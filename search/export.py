@@ -12,11 +12,11 @@ from typing import Any
 
 import yaml
 
-from search.assignment import Assignment, ExportRequest
+from search.assignment import Assignment, ExportRequest, Task
 from search.data import Progress
 from search.entries import kind_of, remove
 from search.errors import ExportError, SearchFailedError
-from search.executors.local import LocalExecutor
+from search.executors.base import Executor
 from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.exported_files import exported_files
 from search.files import storage_errors, sync_folder, write_json, write_text
@@ -27,7 +27,6 @@ from search.single_task import run_to_end
 from search.state import TrialState
 from search.text import printable
 from search.tuner import assignment_of
-from search.worker import Task
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class Exported:
     metrics: dict[str, Any]
 
 
-def export_best(run: Run, executor: LocalExecutor, progress: Progress) -> Exported:
+def export_best(run: Run, executor: Executor, progress: Progress) -> Exported:
     """Exports the best trial of a run to its folder `best/`, unless it is there already.
 
     The test images are read here; the journal says so before it happens. (`verify` opens
@@ -146,7 +145,7 @@ STEPS = ("take", "save", "compare", "compare_keras")
 
 
 def save_model(
-    run: Run, request: ExportRequest, executor: LocalExecutor, progress: Progress, doing: str
+    run: Run, request: ExportRequest, executor: Executor, progress: Progress, doing: str
 ) -> dict[str, Any]:
     """Has a model saved and compared, in processes of their own; see `export_worker.py`.
 

@@ -12,7 +12,7 @@ from search.data import open_prepared, open_test
 from search.entries import FOLDER, is_file, kind_of, open_to_read, read_bytes, shown
 from search.exported_files import changed_files
 from search.findings import Findings
-from search.oracle import HyperbandOracle
+from search.oracle import SearchOracle
 from search.run_directory import (
     best_folder,
     checkpoints,
@@ -73,7 +73,7 @@ def _largest(state: RunState) -> int:
     return BYTES_A_PARAMETER * max(parameters, default=0)
 
 
-def check_views(path: Path, oracle: HyperbandOracle, findings: Findings) -> None:
+def check_views(path: Path, oracle: SearchOracle, findings: Findings) -> None:
     """KerasTuner's files say what the journal says."""
     expected: dict[Path, Any] = {path / "oracle.json": oracle.get_state()}
     for name, trial in oracle.trials.items():

@@ -1,4 +1,4 @@
-"""Hyperband as a `kt.Oracle`: KerasTuner's face on the pure decisions of `hyperband.py`.
+"""A `kt.Oracle`: KerasTuner's face on the pure decisions of an algorithm.
 
 The journal is the truth. `oracle.json` and `trial_*/trial.json` are views of it in the
 form that stock `kt.Hyperband` reads, so that its `results_summary` works on a run.
@@ -7,7 +7,7 @@ form that stock `kt.Hyperband` reads, so that its `results_summary` works on a r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import keras_tuner as kt
 from keras_tuner.engine.trial import Trial
 
 from hypermodels.hypermodel import AttentionHyperModel
+from search.algorithms.base import Algorithm
+from search.algorithms.first_trials import all_failed, first_trials
+from search.algorithms.handing_out import waiting_trials
+from search.algorithms.trials import TrialSpec
 from search.definition import OBJECTIVES
 from search.entries import ensure_folder, read_bytes
 from search.errors import START_ANEW, RunDirectoryError
 from search.files import storage_errors, write_text
-from search.first_trials import all_failed, first_trials
-from search.hyperband import Hyperband, TrialPlan
 from search.run_directory import trial_folder
 from search.space import Space, tuned_values
 from search.state import COMPLETED, FAILED, RUNNING, RunState, TrialState
@@ -28,12 +30,12 @@ from search.state import COMPLETED, FAILED, RUNNING, RunState, TrialState
 IDLE, STOPPED = "IDLE", "STOPPED"
 
 
-class HyperbandOracle(kt.Oracle):
-    """Hands out the trials of a Hyperband search, whatever order they finish in.
+class SearchOracle(kt.Oracle):
+    """Hands out the trials of a search, whatever order they finish in.
 
     Args:
         space: The `Space`.
-        hyperband: The decisions.
+        algorithm: The decisions.
         state: The `RunState`, kept up to date by whoever records what happens.
         hypermodel: Declares the tuned knobs.
     """
@@ -41,7 +43,7 @@ class HyperbandOracle(kt.Oracle):
     def __init__(
         self,
         space: Space,
-        hyperband: Hyperband,
+        algorithm: Algorithm,
         state: RunState,
         hypermodel: AttentionHyperModel,
     ) -> None:
@@ -51,39 +53,34 @@ class HyperbandOracle(kt.Oracle):
         self.seed = self._seed_state = seed  # KerasTuner draws another one where it is 0
         self.verbose = 0
         self._space = space
-        self._hyperband = hyperband
+        self._algorithm = algorithm
         self._state = state
         hypermodel.declare_hyperparameters(self.hyperparameters)
 
     # ---- decisions --------------------------------------------------------------------
 
-    def plans(self) -> list[TrialPlan]:
+    def plans(self) -> Sequence[TrialSpec]:
         """Every trial that exists so far."""
-        return self._hyperband.trials(self._state.outcomes())
+        return self._algorithm.trials(self._state.outcomes())
 
-    def next_plan(self, running: Mapping[str, TrialPlan]) -> TrialPlan | None:
+    def next_plan(self, running: Mapping[str, TrialSpec]) -> TrialSpec | None:
         """The next trial to run, or `None` if all that exist run, wait or have ended.
 
         Args:
             running: The trials being trained, by worker. A trial whose lineage is being
                 trained by another waits for it.
         """
-        busy = {plan.lineage for plan in running.values()}
-        ids = {plan.trial_id for plan in running.values()}
         ended = self._state.outcomes()
-        plans = self._hyperband.trials(ended)
-        for plan in first_trials(plans, ended) or plans:
-            if plan.trial_id in ended or plan.trial_id in ids or plan.lineage in busy:
-                continue
-            return plan
-        return None
+        plans = self._algorithm.trials(ended)
+        allowed = first_trials(plans, ended) or plans
+        return next(waiting_trials(allowed, ended, running.values()), None)
 
-    def all_failed(self) -> list[TrialPlan]:
+    def all_failed(self) -> list[TrialSpec]:
         """The first trials, if every one of them has failed; else an empty list."""
         ended = self._state.outcomes()
-        if any(outcome.score is not None for outcome in ended.values()):
+        if any(outcome is not None for outcome in ended.values()):
             return []  # at once: this is asked all the time
-        return all_failed(self._hyperband.trials(ended), ended)
+        return all_failed(self._algorithm.trials(ended), ended)
 
     def waiting(self) -> bool:
         """Whether a trial waits for a worker."""
@@ -166,13 +163,13 @@ class HyperbandOracle(kt.Oracle):
             _write_if_changed(run / "oracle.json", json.dumps(self.get_state()))
             _write_if_changed(run / "tuner0.json", "{}")
 
-    def _running_plans(self) -> dict[str, TrialPlan]:
+    def _running_plans(self) -> dict[str, TrialSpec]:
         if not self.ongoing_trials:
             return {}
         plans = {plan.trial_id: plan for plan in self.plans()}
         return {worker: plans[trial.trial_id] for worker, trial in self.ongoing_trials.items()}
 
-    def _values(self, plan: TrialPlan) -> kt.HyperParameters:
+    def _values(self, plan: TrialSpec) -> kt.HyperParameters:
         values = self.get_space()
         values.values = {
             **tuned_values(self._space, plan.candidate.configuration),
@@ -185,7 +182,7 @@ class HyperbandOracle(kt.Oracle):
             values.values["tuner/trial_id"] = plan.parent
         return values
 
-    def _initial_epoch(self, plan: TrialPlan) -> int:
+    def _initial_epoch(self, plan: TrialSpec) -> int:
         parent = self._state.trials.get(plan.parent or "")
         return parent.epochs if parent else 0
 

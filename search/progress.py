@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from itertools import groupby
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,9 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.brackets import brackets
+from search.algorithms.base import Algorithm
 from search.console import print_prose
-from search.hyperband import Hyperband
 from search.retention import bytes_kept
 from search.run import Run
 from search.state import FAILED, TrialState
@@ -29,20 +29,14 @@ class Progress:
 
     Args:
         run: The open `Run`.
-        hyperband: The decisions, for how much there is in all.
+        algorithm: The decisions, for how much there is in all.
         workers: Integer, how many run at once.
         console: Where to print.
     """
 
-    def __init__(self, run: Run, hyperband: Hyperband, workers: int, console: Console) -> None:
+    def __init__(self, run: Run, algorithm: Algorithm, workers: int, console: Console) -> None:
         self._run, self._workers, self._console = run, workers, console
-        self._maximise = hyperband.maximise
-        self._brackets = [
-            (budget, hyperband.budgets.count(budget), bracket)
-            for budget in dict.fromkeys(hyperband.budgets)
-            for bracket in brackets(budget, hyperband.factor)
-        ]
-        self._hyperband = hyperband
+        self._algorithm = algorithm
         self._started = time.monotonic()
         self._epochs_before = self._epochs_done()
         self._running: dict[str, int] = {}
@@ -138,7 +132,7 @@ class Progress:
                     no_wrap=True,
                 )
             )
-        best = state.best_first(maximise=self._maximise)[:1]
+        best = state.best_first(maximise=self._algorithm.maximise)[:1]
         for trial in best:
             parts.append(
                 Text.assemble(
@@ -165,17 +159,18 @@ class Progress:
     def _bracket_table(self) -> Table:
         """Finished trials of each rung, bracket by bracket."""
         finished = Counter(
-            (trial.full_epochs, trial.bracket, trial.rung)
+            (trial.full_epochs, trial.bracket, trial.epochs)
             for trial in self._run.state.trials.values()
             if trial.score is not None
         )
         table = Table.grid(padding=(0, 2))
-        for budget, times, bracket in self._brackets:
-            row = [Text(f"bracket {bracket.number}", style="magenta")]
-            for index, rung in enumerate(bracket.rungs):
-                count, places = finished[budget, bracket.number, index], rung.places * times
-                style = "green" if count >= places else ""
-                row.append(Text(f"{rung.epochs} ep: {count}/{places}", style=style))
+        rungs = self._algorithm.rungs()
+        for (_, number), bracket in groupby(rungs, lambda rung: (rung.full_epochs, rung.bracket)):
+            row = [Text(f"bracket {number}", style="magenta")]
+            for rung in bracket:
+                count = finished[rung.full_epochs, rung.bracket, rung.epochs]
+                style = "green" if count >= rung.trials else ""
+                row.append(Text(f"{rung.epochs} ep: {count}/{rung.trials}", style=style))
             table.add_row(*row)
         return table
 
@@ -192,7 +187,7 @@ class Progress:
     def _epochs_left(self) -> int:
         state = self._run.state
         trained = {lineage: len(curve) for lineage, curve in state.curves.items()}
-        return self._hyperband.remaining_epochs(state.outcomes(), trained)
+        return self._algorithm.remaining_epochs(state.outcomes(), trained)
 
     def _left(self) -> str:
         done = self._epochs_done()

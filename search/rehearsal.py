@@ -8,18 +8,18 @@ those that somebody else's code builds, and other backends, are tried.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from search.algorithms.trials import TrialSpec
 from search.assignment import ExportRequest
 from search.data import Progress
 from search.descriptions import is_foreign
 from search.entries import remove
 from search.errors import ExportError, SpaceError
-from search.executors.local import LocalExecutor
+from search.executors.base import Executor
 from search.export import save_model
 from search.export_formats import notes
 from search.files import storage_errors
-from search.hyperband import TrialPlan
 from search.keras_in_driver import keras_backend
 from search.run import Run
 from search.run_directory import rehearsal_folder
@@ -28,7 +28,7 @@ from search.tuner import SearchTuner, assignment_of
 
 
 def rehearse(
-    run: Run, tuner: SearchTuner, executor: LocalExecutor, progress: Progress
+    run: Run, tuner: SearchTuner, executor: Executor, progress: Progress
 ) -> tuple[str, ...]:
     """Goes through an export of each kind of network, untrained, if nothing is trained yet.
 
@@ -54,9 +54,9 @@ def rehearse(
     return tuple(found)
 
 
-def _unproven(plans: list[TrialPlan]) -> dict[str, TrialPlan]:
+def _unproven(plans: Sequence[TrialSpec]) -> dict[str, TrialSpec]:
     """A trial for each network to try, by the network's name; one with attention, if any has."""
-    found: dict[str, TrialPlan] = {}
+    found: dict[str, TrialSpec] = {}
     for plan in sorted(plans, key=_without_attention):
         backbone = plan.candidate.configuration.backbone
         if is_foreign(backbone):
@@ -66,12 +66,12 @@ def _unproven(plans: list[TrialPlan]) -> dict[str, TrialPlan]:
     return found
 
 
-def _without_attention(plan: TrialPlan) -> bool:
+def _without_attention(plan: TrialSpec) -> bool:
     return bool(plan.candidate.configuration.attention["type"] == "none")
 
 
 def _rehearse_one(
-    run: Run, name: str, plan: TrialPlan, executor: LocalExecutor, progress: Progress
+    run: Run, name: str, plan: TrialSpec, executor: Executor, progress: Progress
 ) -> Iterator[str]:
     folder = rehearsal_folder(run.path)
     with storage_errors("the rehearsal of the export", folder):

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import contextlib
 
-from search.hyperband import Hyperband
+from search.algorithms.base import Algorithm
 from search.run import Run
 from search.run_directory import checkpoints, fence_path
 
 
-def discard_unneeded(run: Run, hyperband: Hyperband, keep: int) -> None:
+def discard_unneeded(run: Run, algorithm: Algorithm, keep: int) -> None:
     """Deletes the checkpoints of lineages that are out of the race.
 
     Args:
         run: The open `Run`.
-        hyperband: The decisions.
+        algorithm: The decisions.
         keep: Integer, how many of the best finished lineages stay in any case; at least
             one, which is what an export takes.
     """
-    stay = hyperband.needed(run.state.outcomes())
+    stay = algorithm.resumable(run.state.outcomes())
     best: dict[str, None] = {}
     for trial in run.state.best_first(maximise=run.space.maximise):
         best.setdefault(trial.lineage)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from search.assignment import MachineFault, TrialDone, TrialFailed, WorkerDied, WorkerLost
+from search.assignment import MachineFault, Task, TrialDone, TrialFailed, WorkerDied, WorkerLost
 from search.errors import CbamSearchError
-from search.executors.local import LocalExecutor
+from search.executors.base import Executor
 from search.files import last_lines
-from search.worker import Task
 
 MAX_DEATHS = 3
 """Times in a row a worker may die in a task, or a trial without finishing an epoch, before
@@ -21,7 +20,7 @@ _End = TrialDone | TrialFailed | WorkerDied | WorkerLost | MachineFault
 
 
 def run_to_end(
-    executor: LocalExecutor,
+    executor: Executor,
     task: Task,
     check: Callable[[], object],
     what: str,
@@ -61,7 +60,7 @@ def run_to_end(
     raise error(f"{what}: {reason}.{quoted}")
 
 
-def _attempt(executor: LocalExecutor, task: Task, check: Callable[[], object]) -> _End:
+def _attempt(executor: Executor, task: Task, check: Callable[[], object]) -> _End:
     last: _End | None = None
     executor.submit(executor.idle()[0], task)
     while executor.running():

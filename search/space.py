@@ -21,7 +21,7 @@ from hypermodels.knobs import (
     is_tuned,
 )
 from hypermodels.presets import preset
-from search.brackets import MAX_TRIALS, first_rung_trials
+from search.algorithms.brackets import MAX_TRIALS, first_rung_trials
 from search.definition import OBJECTIVES, PLAIN_SECTIONS
 from search.errors import SpaceError
 

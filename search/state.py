@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypermodels.configuration import Configuration, digest
-from search.hyperband import Outcome, TrialPlan
+from search.algorithms.trials import TrialSpec
 from search.journal import Record
 from search.records import check_record, malformed
 
@@ -152,9 +152,9 @@ class RunState:
         elif kind == "backbone":
             self.descriptions[digest(record["settings"])] = record
 
-    def outcomes(self) -> dict[str, Outcome]:
+    def outcomes(self) -> dict[str, float | None]:
         """The trials that have ended, as Hyperband takes them."""
-        return {name: Outcome(trial.score) for name, trial in self.trials.items() if trial.ended}
+        return {name: trial.score for name, trial in self.trials.items() if trial.ended}
 
     def best_first(self, *, maximise: bool) -> list[TrialState]:
         """The finished trials: most epochs first, then best score, then earliest.
@@ -173,7 +173,7 @@ def _score(trial: TrialState) -> float:
     return 0.0 if trial.score is None else trial.score
 
 
-def trial_record(plan: TrialPlan, parameters: int, macs: int) -> Record:
+def trial_record(plan: TrialSpec, parameters: int, macs: int) -> Record:
     """The journal's record of a trial that is handed out for the first time."""
     return {
         "type": "trial",
@@ -192,7 +192,7 @@ def trial_record(plan: TrialPlan, parameters: int, macs: int) -> Record:
     }
 
 
-def planned(plan: TrialPlan) -> TrialState:
+def planned(plan: TrialSpec) -> TrialState:
     """A trial that is decided on and not handed out."""
     return _trial_state(trial_record(plan, 0, 0))
 

@@ -14,26 +14,29 @@ from keras_tuner.engine.trial import Trial
 from hypermodels.cost import CostModel
 from hypermodels.hypermodel import AttentionHyperModel
 from hypermodels.recipe import Budget
+from search.algorithms.base import Algorithm
+from search.algorithms.brackets import MAX_TRIALS, first_rung_trials
+from search.algorithms.hyperband import Hyperband
+from search.algorithms.trials import TrialSpec
 from search.assignment import (
     Assignment,
     EpochDone,
     Event,
     MachineFault,
+    Task,
     TrialDone,
     TrialFailed,
     WorkerDied,
     WorkerLost,
 )
-from search.brackets import MAX_TRIALS, first_rung_trials
 from search.candidates import SampledCandidates
 from search.data import Progress, no_progress
 from search.descriptions import Descriptions
 from search.errors import START_ANEW, RunDirectoryError, SearchFailedError
-from search.executors.local import LocalExecutor
+from search.executors.base import Executor
 from search.files import last_lines
-from search.hyperband import Hyperband, TrialPlan
 from search.journal import Record
-from search.oracle import HyperbandOracle
+from search.oracle import SearchOracle
 from search.retention import discard_unneeded
 from search.run import Run
 from search.run_directory import trial_folder
@@ -42,7 +45,6 @@ from search.single_task import MAX_DEATHS
 from search.state import COMPLETED, FAILED, TrialState, trial_record
 from search.text import counted
 from search.trial import image_spec
-from search.worker import Task
 
 SILENCE = 0.5
 """Seconds the driver sleeps at most before it looks at signals and the clock."""
@@ -72,7 +74,7 @@ class SearchTuner(kt.Tuner):
     def __init__(
         self,
         run: Run,
-        executor: LocalExecutor,
+        executor: Executor,
         signals: Signals,
         keep: int = 1,
         progress: Progress = no_progress,
@@ -82,8 +84,8 @@ class SearchTuner(kt.Tuner):
         self._run, self._executor, self._signals = run, executor, signals
         self._keep = keep
         self._handed_out = 0
-        self.hyperband = hyperband_of(run, self._costs, progress)
-        oracle = HyperbandOracle(run.space, self.hyperband, run.state, hypermodel)
+        self.algorithm = algorithm_of(run, self._costs, progress)
+        oracle = SearchOracle(run.space, self.algorithm, run.state, hypermodel)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it reloads
             super().__init__(
                 oracle,
@@ -140,7 +142,7 @@ class SearchTuner(kt.Tuner):
 
     def _search(self, watcher: Watcher) -> None:
         self.save()
-        discard_unneeded(self._run, self.hyperband, self._keep)
+        discard_unneeded(self._run, self.algorithm, self._keep)
         while not self.oracle.all_failed():
             self._hand_out(watcher)
             if not self._executor.running():
@@ -174,7 +176,7 @@ class SearchTuner(kt.Tuner):
             self._handed_out += 1
             watcher.started(plan.trial_id)
 
-    def _task(self, plan: TrialPlan) -> Task:
+    def _task(self, plan: TrialSpec) -> Task:
         assignment = assignment_of(self._run, self._run.state.trials[plan.trial_id])
         return Task(
             "search.trial:train",
@@ -276,7 +278,7 @@ class SearchTuner(kt.Tuner):
         trial: Trial = self.oracle.trials[trial_id]
         self.oracle.end_trial(trial)
         self.oracle.write_views(self._run.path, trial)
-        discard_unneeded(self._run, self.hyperband, self._keep)
+        discard_unneeded(self._run, self.algorithm, self._keep)
 
     def _why_nothing_finished(self) -> str:
         trials = self._run.state.trials
@@ -320,7 +322,7 @@ def costs_of(run: Run) -> CostModel:
     return CostModel(image_spec(run.info), Descriptions(run.state.descriptions))
 
 
-def hyperband_of(run: Run, costs: CostModel, progress: Progress = no_progress) -> Hyperband:
+def algorithm_of(run: Run, costs: CostModel, progress: Progress = no_progress) -> Algorithm:
     """The decisions of a run's search.
 
     Args:

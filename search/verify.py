@@ -15,11 +15,11 @@ from search.file_checks import check_checkpoints, check_data, check_export, chec
 from search.files import FileLock
 from search.findings import Findings
 from search.journal import ReadOnlyJournal, Record
-from search.oracle import HyperbandOracle
+from search.oracle import SearchOracle
 from search.run import Run, read_run, space_of
 from search.run_directory import data_folder, journal_path, lock_path, strange_entries
 from search.state import COMPLETED, RunState
-from search.tuner import costs_of, hyperband_of, hypermodel_of
+from search.tuner import algorithm_of, costs_of, hypermodel_of
 
 
 def verify(path: Path, *, repair: bool = False) -> Findings:
@@ -78,8 +78,8 @@ def _check_against_search(run: Run, repair: bool, findings: Findings) -> None:
     """What the search decides, given the outcomes, is what the journal and the views say."""
     if run.info.fingerprint != run.state.header["data"]:
         findings.add(f"the data in {data_folder(run.path)} is not the data this run started with")
-    hyperband = hyperband_of(run, costs_of(run))
-    oracle = HyperbandOracle(run.space, hyperband, run.state, hypermodel_of(run))
+    hyperband = algorithm_of(run, costs_of(run))
+    oracle = SearchOracle(run.space, hyperband, run.state, hypermodel_of(run))
     _check_decisions(run.state, oracle, findings)
     oracle.restore()
     if repair:
@@ -87,7 +87,7 @@ def _check_against_search(run: Run, repair: bool, findings: Findings) -> None:
     check_views(run.path, oracle, findings)
 
 
-def _check_decisions(state: RunState, oracle: HyperbandOracle, findings: Findings) -> None:
+def _check_decisions(state: RunState, oracle: SearchOracle, findings: Findings) -> None:
     """Every trial in the journal is one that Hyperband decides on, given the outcomes."""
     plans = {plan.trial_id: plan for plan in oracle.plans()}
     for name, trial in state.trials.items():

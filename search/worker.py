@@ -13,12 +13,18 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
-from search.assignment import Began, EpochDone, MachineFault, TrialDone, TrialFailed, WorkerLost
+from search.assignment import (
+    Began,
+    EpochDone,
+    MachineFault,
+    Task,
+    TrialDone,
+    TrialFailed,
+    WorkerLost,
+)
 from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
 from search.executors.clean_start import arrive
 from search.executors.compiled_code import CompiledCode
@@ -37,29 +43,6 @@ _MACHINE_ERRORS = {
     errno.EROFS,
     errno.ESTALE,
 }
-
-
-@dataclass(frozen=True)
-class Task:
-    """Something to do in a process of its own.
-
-    Args:
-        function: String, `module:name` of a callable `(payload, report) -> dict | None`.
-        payload: What it is given; must pickle.
-        trial_id: String, whose task it is.
-        threads: Integer, threads to compute with on a CPU.
-        log: File that takes what the process prints; see `executors/output.py`.
-        backend: The Keras backend that it needs; empty for the search's own.
-        handed_out: Number, the time it was made at.
-    """
-
-    function: str
-    payload: Any
-    trial_id: str
-    threads: int
-    log: Path
-    backend: str = ""
-    handed_out: float = field(default_factory=time.time)
 
 
 def run_task(

@@ -19,7 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from search.assignment import Began, Event, MachineFault, WorkerDied, WorkerLost
+from search.assignment import Began, Event, MachineFault, Task, WorkerDied, WorkerLost
 from search.errors import StorageError
 from search.executors.compiled_code import CompiledCode
 from search.executors.devices import gpu_ids
@@ -27,7 +27,7 @@ from search.executors.fork_server import END_SECONDS, ForkServer
 from search.executors.memory import MemoryWatch
 from search.executors.other_backend import context_for, on_backend
 from search.executors.output import BoundedLog, Output, quoted, size_of
-from search.worker import Task, run_task
+from search.worker import run_task
 
 PRELOAD = ["search.executors.preload"]
 

@@ -30,7 +30,8 @@ import_keras_without_tensorflow()
 import keras_tuner as kt  # noqa: E402
 
 from hypermodels.configuration import Configuration  # noqa: E402
-from search.hyperband import Candidate, Hyperband, Outcome  # noqa: E402
+from search.algorithms.hyperband import Hyperband  # noqa: E402
+from search.algorithms.trials import Candidate  # noqa: E402
 from tests.search.command import SMALL_SPACE, run, worker_processes  # noqa: E402
 
 Fails = Callable[[int], bool]
@@ -125,15 +126,15 @@ class Numbered:
 def decide(max_epochs: int, values: int, fails: Fails) -> Counter[int]:
     """Runs this package's decisions to their end; counts finished trials by their epochs."""
     hyperband = Hyperband((max_epochs,), 3, Numbered(values))
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, float | None] = {}
     finished: Counter[int] = Counter()
     while open_trials := [t for t in hyperband.trials(outcomes) if t.trial_id not in outcomes]:
         trial = open_trials[0]
         if fails(len(outcomes)):
-            outcomes[trial.trial_id] = Outcome(None)
+            outcomes[trial.trial_id] = None
         else:
             number = int(trial.candidate.configuration.backbone["number"])
-            outcomes[trial.trial_id] = Outcome((number * 7919) % 1009 / 1009)
+            outcomes[trial.trial_id] = (number * 7919) % 1009 / 1009
             finished[trial.epochs] += 1
     return finished
 

@@ -14,77 +14,49 @@ as `--runs` says; a minute or two each.
 from __future__ import annotations
 
 import argparse
-import heapq
-import random
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from search.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
-from search.hyperband import Hyperband, Outcome, TrialPlan  # noqa: E402
+from search.algorithms.hyperband import Hyperband  # noqa: E402
+from search.algorithms.simulator import (  # noqa: E402
+    Choice,
+    Simulated,
+    Unlimited,
+    random_scores,
+    random_seconds,
+    simulate,
+)
+from search.algorithms.trials import TrialSpec  # noqa: E402
 from search.profile import worker_seconds  # noqa: E402
 from tests.benchmarks.machine import described, ratio  # noqa: E402
 from tests.benchmarks.whole_search import ours, sample  # noqa: E402
-from tests.search.test_hyperband import Endless, scores  # noqa: E402
 
 START = 1.0
 """Units of time that starting a trial takes."""
 
 
-@dataclass(frozen=True)
-class Simulated:
-    """A simulated search: when it ends, how busy its workers were, its first full model."""
-
-    wall: float
-    used: float
-    first_full: float
-
-
-def in_order(waiting: Sequence[TrialPlan], behind: Callable[[TrialPlan], int]) -> TrialPlan:
+def in_order(waiting: Sequence[TrialSpec], trained: Mapping[str, int]) -> TrialSpec:
     return waiting[0]
 
 
-def longest_first(waiting: Sequence[TrialPlan], behind: Callable[[TrialPlan], int]) -> TrialPlan:
-    return max(waiting, key=lambda plan: plan.full_epochs - behind(plan))
+def longest_first(waiting: Sequence[TrialSpec], trained: Mapping[str, int]) -> TrialSpec:
+    return max(waiting, key=lambda trial: trial.full_epochs - trained[trial.lineage])
 
 
-def simulate(
-    max_epochs: int, workers: int, choose: Callable[..., TrialPlan], seed: int
-) -> Simulated:
-    hyperband = Hyperband((max_epochs,), 3, Endless())
-    score = scores(seed, levels=10**6)
-    outcomes: dict[str, Outcome] = {}
-    running: dict[str, TrialPlan] = {}
-    ends: list[tuple[float, str]] = []
-    now = busy = first_full = 0.0
-    while True:
-        plans = {plan.trial_id: plan for plan in hyperband.trials(outcomes)}
-
-        def behind(plan: TrialPlan, plans: dict[str, TrialPlan] = plans) -> int:
-            return plans[plan.parent].epochs if plan.parent else 0
-
-        while len(running) < workers:
-            waiting = [plan for id, plan in plans.items() if id not in outcomes | running]
-            if not waiting:
-                break
-            plan = choose(waiting, behind)
-            pace = random.Random(f"{seed}/{plan.candidate.identity}").uniform(1.0, 1.5)
-            seconds = START + pace * (plan.epochs - behind(plan))
-            running[plan.trial_id] = plan
-            heapq.heappush(ends, (now + seconds, plan.trial_id))
-            busy += seconds
-        if not ends:
-            return Simulated(now, busy / now / workers, first_full)
-        now, trial_id = heapq.heappop(ends)
-        plan = running.pop(trial_id)
-        outcomes[trial_id] = Outcome(score(plan.candidate.identity, plan.epochs))
-        if plan.epochs == max_epochs:
-            first_full = first_full or now
+def simulated(max_epochs: int, workers: int, choose: Choice, seed: int) -> Simulated:
+    return simulate(
+        Hyperband((max_epochs,), 3, Unlimited()),
+        random_scores(seed, levels=10**6),
+        workers=workers,
+        seconds=random_seconds(seed, start=START),
+        choose=choose,
+    )
 
 
 def print_simulated() -> None:
@@ -96,9 +68,11 @@ def print_simulated() -> None:
         for workers in (1, 2, 4, 8, 16):
             cells = []
             for choose in (in_order, longest_first):
-                runs = [simulate(max_epochs, workers, choose, seed) for seed in range(5)]
+                runs = [simulated(max_epochs, workers, choose, seed) for seed in range(5)]
                 cells.append(f"{sum(run.used for run in runs) / 5:.0%}")
-                cells.append(f"{sum(run.first_full / run.wall for run in runs) / 5:.0%}")
+                cells.append(
+                    f"{sum((run.first_at(max_epochs) or 0) / run.wall for run in runs) / 5:.0%}"
+                )
             print(f"| {max_epochs} | {workers} | {' | '.join(cells)} |")
 
 

@@ -14,10 +14,11 @@ from hypermodels.configuration import Configuration
 from hypermodels.cost import CostModel
 from hypermodels.knobs import Choice, FloatRange, IntRange
 from hypermodels.network import ImageSpec
-from search.brackets import brackets
+from search.algorithms.brackets import brackets
+from search.algorithms.hyperband import Hyperband
+from search.algorithms.trials import Candidate
 from search.candidates import SampledCandidates, check_feasible
 from search.errors import SpaceError
-from search.hyperband import Candidate, Hyperband, Outcome
 from search.space import Space
 from search.space_loading import load_space, parse_space
 
@@ -442,9 +443,9 @@ def test_a_space_of_which_only_presets_can_be_built_is_searched() -> None:
         hyperband_iterations=2,
     )
     hyperband = Hyperband((3, 3), 3, sampled(space, COSTS))
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, float | None] = {}
     for _ in range(6):
-        outcomes |= {plan.trial_id: Outcome(0.5) for plan in hyperband.trials(outcomes)}
+        outcomes |= {plan.trial_id: 0.5 for plan in hyperband.trials(outcomes)}
     plans = hyperband.trials(outcomes)
     assert {plan.lineage for plan in plans} == {"0000"}
     assert {plan.epochs for plan in plans} == {1, 3}

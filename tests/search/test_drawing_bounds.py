@@ -10,10 +10,10 @@ import pytest
 
 from hypermodels.cost import CostModel
 from hypermodels.network import ImageSpec
-from search.brackets import MAX_TRIALS, brackets, first_rung_trials
+from search.algorithms.brackets import MAX_TRIALS, brackets, first_rung_trials
+from search.algorithms.hyperband import Hyperband
 from search.candidates import SampledCandidates, check_feasible
 from search.errors import SpaceError, did_you_mean
-from search.hyperband import Hyperband, Outcome
 from search.networks import Networks
 from search.space_loading import parse_space
 
@@ -114,7 +114,7 @@ def test_numbers_that_come_again_cost_nothing() -> None:
 def test_first_trials_are_counted(max_epochs: int, factor: int, iterations: int) -> None:
     class Endless:
         def first(self, iteration: int, bracket: int, places: int) -> Any:
-            from search.hyperband import Candidate
+            from search.algorithms.trials import Candidate
 
             configuration: Any = None
             return [
@@ -148,16 +148,16 @@ def test_the_number_of_trials_is_bounded(search: str, fits: bool) -> None:
         space.check_size()
 
 
-def outcomes_of(hyperband: Hyperband, steps: int) -> Iterator[dict[str, Outcome]]:
+def outcomes_of(hyperband: Hyperband, steps: int) -> Iterator[dict[str, float | None]]:
     """Ends trials one by one, some of them without a score, out of order."""
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, float | None] = {}
     for step in range(steps):
         waiting = [plan for plan in hyperband.trials(outcomes) if plan.trial_id not in outcomes]
         if not waiting:
             return
         plan = waiting[(step * 7) % len(waiting)]
         score = None if step % 5 == 3 else (plan.place * 37 % 11) / 11 + plan.rung
-        outcomes[plan.trial_id] = Outcome(score)
+        outcomes[plan.trial_id] = score
         yield dict(outcomes)
 
 
@@ -170,7 +170,7 @@ def test_a_decision_does_not_depend_on_earlier_ones() -> None:
     for outcomes in [*seen[::7], *reversed(seen[::5]), {}]:
         fresh = Hyperband((9, 9), 3, SampledCandidates(space, COSTS, (9, 9)))
         assert remembering.trials(outcomes) == fresh.trials(outcomes)
-        assert remembering.needed(outcomes) == fresh.needed(outcomes)
+        assert remembering.resumable(outcomes) == fresh.resumable(outcomes)
 
 
 def test_a_decision_of_a_large_search_takes_a_moment() -> None:

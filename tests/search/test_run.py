@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from search.errors import RunDirectoryError
-from search.oracle import HyperbandOracle
+from search.oracle import SearchOracle
 from search.run import open_run
 from search.space import Space
 from search.space_loading import parse_space
-from search.tuner import costs_of, hyperband_of, hypermodel_of
+from search.tuner import algorithm_of, costs_of, hypermodel_of
 from tests.search import example
 from tests.search.data_files import toy_arrays, write_npz
 
@@ -108,9 +108,9 @@ def test_what_lies_beside_a_run_is_not_deleted_with_it(tmp_path: Path) -> None:
 def test_the_view_of_the_oracle_is_a_function_of_the_journal(tmp_path: Path) -> None:
     """With seed 0 too, for which KerasTuner draws another; and whoever is at work."""
     with open_run(space(0.1, seed=0), tmp_path / "run", searching=True) as run:
-        hyperband = hyperband_of(run, costs_of(run))
+        hyperband = algorithm_of(run, costs_of(run))
         first, second = (
-            HyperbandOracle(run.space, hyperband, run.state, hypermodel_of(run)) for _ in range(2)
+            SearchOracle(run.space, hyperband, run.state, hypermodel_of(run)) for _ in range(2)
         )
         assert first.get_state() == second.get_state()
         assert first.get_state()["seed"] == 0

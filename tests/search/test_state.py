@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hypermodels.configuration import Configuration
+from search.algorithms.trials import Candidate, TrialSpec
 from search.errors import RunDirectoryError
-from search.hyperband import Candidate, Outcome, TrialPlan
 from search.journal import decode, encode
 from search.state import COMPLETED, FAILED, RUNNING, RunState, trial_record
 from tests.search import example
@@ -98,10 +98,10 @@ def test_an_epoch_that_is_told_twice_counts_once() -> None:
 
 def test_outcomes_are_those_of_ended_trials(state: RunState) -> None:
     assert state.outcomes() == {
-        "0000": Outcome(0.3),
-        "0001": Outcome(0.4),
-        "0002": Outcome(None),
-        "0001-1": Outcome(0.55),
+        "0000": 0.3,
+        "0001": 0.4,
+        "0002": None,
+        "0001-1": 0.55,
     }
 
 
@@ -139,8 +139,17 @@ def test_the_record_of_a_plan_comes_back_as_its_trial() -> None:
     configuration = Configuration(
         {"family": "resnet_v1", "depth": 20}, {"type": "none"}, {"optimizer": "sgd"}
     )
-    plan = TrialPlan(
-        "0012b-2", "0012b", 12, Candidate(configuration, "ab12", "none"), 1, 3, 2, 9, 27, "0012b-1"
+    plan = TrialSpec(
+        trial_id="0012b-2",
+        lineage="0012b",
+        place=12,
+        candidate=Candidate(configuration, "ab12", "none"),
+        iteration=1,
+        bracket=3,
+        rung=2,
+        epochs=9,
+        full_epochs=27,
+        parent="0012b-1",
     )
     record = json.loads(json.dumps(trial_record(plan, 274_442, 41_000_000)))
     found = RunState.replay([run(), record]).trials["0012b-2"]

@@ -21,6 +21,7 @@ from search.assignment import (
     Event,
     ExportRequest,
     MachineFault,
+    Task,
     TrialDone,
     TrialFailed,
     WorkerDied,
@@ -35,7 +36,6 @@ from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.fence import Fence
 from search.files import storage_errors
 from search.run_directory import checkpoint_path, data_folder, fence_path
-from search.worker import Task
 
 LATER = ("precision",)
 
@@ -79,7 +79,7 @@ class FakeModel:
 
 
 class FakeExecutor:
-    """Runs tasks in this process, a step at a time; has the methods of `LocalExecutor`.
+    """An `Executor` that runs tasks in this process, a step at a time.
 
     Attributes:
         trained: Called with lineage and epoch whenever an epoch is trained.

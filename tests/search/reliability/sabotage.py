@@ -29,10 +29,15 @@ import_keras_without_tensorflow()
 import search.executors.local as local  # noqa: E402
 import search.executors.memory as memory  # noqa: E402
 import search.worker as worker  # noqa: E402
-from search.assignment import Assignment, EpochDone, TrialDone, TrialFailed  # noqa: E402
+from search.assignment import (  # noqa: E402
+    Assignment,
+    EpochDone,
+    Task,  # noqa: E402
+    TrialDone,
+    TrialFailed,
+)
 from search.errors import CbamSearchError  # noqa: E402
 from search.fence import FencedOffError  # noqa: E402
-from search.worker import Task  # noqa: E402
 from tests.search.reliability.fake_executor import FakeExecutor, work_of  # noqa: E402
 
 Report = Callable[[int, dict[str, float]], None]

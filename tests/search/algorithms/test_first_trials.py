@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from search.first_trials import FIRST, all_failed, first_trials
-from search.hyperband import Hyperband, Outcome, TrialPlan
+from search.algorithms.first_trials import FIRST, all_failed, first_trials
+from search.algorithms.hyperband import Hyperband
+from search.algorithms.trials import TrialSpec
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Numbered:
     """A candidate that is nothing but a number."""
 
     identity: str
-    horizonless: bool = True
+    constant_schedule: bool = True
 
 
 @dataclass
@@ -39,9 +40,9 @@ def hyperband(epochs: int, iterations: int = 1, spare: int = 100) -> Hyperband:
     return Hyperband((epochs,) * iterations, 3, Candidates(spare))  # type: ignore[arg-type]
 
 
-def failing(search: Hyperband, order: tuple[int, ...]) -> Iterator[list[TrialPlan]]:
+def failing(search: Hyperband, order: tuple[int, ...]) -> Iterator[list[TrialSpec]]:
     """What is tried when everything fails, ending in some order."""
-    ended: dict[str, Outcome] = {}
+    ended: dict[str, float | None] = {}
     while True:
         plans = search.trials(ended)
         allowed = first_trials(plans, ended)
@@ -49,7 +50,7 @@ def failing(search: Hyperband, order: tuple[int, ...]) -> Iterator[list[TrialPla
         if not waiting or all_failed(plans, ended):
             yield [plan for plan in plans if plan.trial_id in ended]
             return
-        ended[waiting[order[len(ended) % len(order)] % len(waiting)].trial_id] = Outcome(None)
+        ended[waiting[order[len(ended) % len(order)] % len(waiting)].trial_id] = None
 
 
 @pytest.mark.parametrize("epochs", [1, 3, 9, 81])
@@ -64,10 +65,10 @@ def test_which_are_tried_does_not_depend_on_what_ends_first(epochs: int) -> None
 
 def test_a_success_opens_the_search() -> None:
     search = hyperband(27)
-    ended = {f"{number:04d}": Outcome(None) for number in range(7)}
+    ended = {f"{number:04d}": None for number in range(7)}
     first = first_trials(search.trials(ended), ended)
     assert first is not None and [plan.trial_id for plan in first][-1] == "0007"
-    ended["0007"] = Outcome(0.5)
+    ended["0007"] = 0.5
     assert first_trials(search.trials(ended), ended) is None
     assert not all_failed(search.trials(ended), ended)
 
@@ -77,5 +78,5 @@ def test_too_few_to_tell() -> None:
     search = hyperband(1, spare=2)
     (tried,) = failing(search, (0,))
     assert [plan.trial_id for plan in tried] == ["0000", "0000b", "0000c"]
-    ended = {plan.trial_id: Outcome(None) for plan in tried}
+    ended = {plan.trial_id: None for plan in tried}
     assert first_trials(search.trials(ended), ended) is None

@@ -21,78 +21,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from hypermodels.configuration import Configuration
-from search.brackets import Bracket, brackets
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A configuration on offer.
-
-    Args:
-        configuration: The `Configuration`.
-        identity: String, equal for configurations that build and train the same network.
-        preset: String, the preset's name where it is one, or `None`.
-        horizonless: Boolean, whether its training does not depend on the full budget (a
-            constant learning rate), so that a larger budget can continue it.
-    """
-
-    configuration: Configuration
-    identity: str
-    preset: str | None = None
-    horizonless: bool = False
-
-
-class Candidates(Protocol):
-    """Where configurations come from: a pure function of its arguments."""
-
-    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
-        """The candidates of a bracket's first rung: distinct, at most `places`."""
-
-    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
-        """The first `count` replacements of a bracket, or fewer where there are no more."""
-
-
-@dataclass(frozen=True)
-class TrialPlan:
-    """A trial that Hyperband has decided on.
-
-    Args:
-        trial_id: String: the number of its place, a letter where it replaces a failed
-            trial, and the rung where it is a promoted one: `0012`, `0012b`, `0012-2`.
-        lineage: String, the first trial of the same configuration. Trials of one lineage
-            are one training, which each of them continues.
-        place: Integer, the number of its place in the search.
-        candidate: Its configuration.
-        iteration: Integer from 0.
-        bracket: Integer, the bracket's `s`.
-        rung: Integer from 0.
-        epochs: Integer, epochs in all that it must have trained when it ends.
-        full_epochs: Integer, the full budget of its iteration.
-        parent: String, the trial it continues, or `None`.
-    """
-
-    trial_id: str
-    lineage: str
-    place: int
-    candidate: Candidate
-    iteration: int
-    bracket: int
-    rung: int
-    epochs: int
-    full_epochs: int
-    parent: str | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended: its score, or `None` if it failed."""
-
-    score: float | None
+from search.algorithms.brackets import Bracket, brackets
+from search.algorithms.trials import Candidate, Candidates, Outcomes, RungSize, TrialSpec
 
 
 @dataclass
@@ -101,8 +34,8 @@ class _Memory:
 
     places: list[tuple[int, Bracket, int]] = field(default_factory=list)
     lineages: dict[int, dict[str, str]] = field(default_factory=dict)
-    trials: dict[int, tuple[dict[str, Outcome], list[TrialPlan]]] = field(default_factory=dict)
-    waves: dict[int, list[TrialPlan]] = field(default_factory=dict)
+    trials: dict[int, tuple[Outcomes, list[TrialSpec]]] = field(default_factory=dict)
+    waves: dict[int, list[TrialSpec]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -125,7 +58,7 @@ class Hyperband:
         default_factory=lambda: _Memory(), init=False, compare=False, repr=False
     )
 
-    def trials(self, outcomes: Mapping[str, Outcome]) -> list[TrialPlan]:
+    def trials(self, outcomes: Outcomes) -> list[TrialSpec]:
         """Every trial that exists, given what has ended so far.
 
         Args:
@@ -140,7 +73,7 @@ class Hyperband:
             self._memory.places = self._brackets()
         # A bracket is a function of its own outcomes, of which few change at a time.
         apart = self._by_bracket(outcomes)
-        found: list[TrialPlan] = []
+        found: list[TrialSpec] = []
         lineages: dict[str, str] = {}
         begun = -1
         for (iteration, bracket, number), own in zip(self._memory.places, apart, strict=True):
@@ -164,10 +97,10 @@ class Hyperband:
                 number += bracket.rungs[0].places
         return found
 
-    def _by_bracket(self, outcomes: Mapping[str, Outcome]) -> list[dict[str, Outcome]]:
+    def _by_bracket(self, outcomes: Outcomes) -> list[dict[str, float | None]]:
         """The outcomes of each bracket, told apart by the place that begins a trial's name."""
         firsts = [number for _, _, number in self._memory.places]
-        apart: list[dict[str, Outcome]] = [{} for _ in firsts]
+        apart: list[dict[str, float | None]] = [{} for _ in firsts]
         for name, outcome in outcomes.items():
             place = name.partition("-")[0].rstrip("bcdefgh")
             if place.isdecimal():
@@ -199,21 +132,19 @@ class Hyperband:
 
     def _training(self, candidate: Candidate, iteration: int) -> str:
         """What two trials must share to be one training: the network and its schedule."""
-        horizon = "" if candidate.horizonless else f"@{self.budgets[iteration]}"
+        horizon = "" if candidate.constant_schedule else f"@{self.budgets[iteration]}"
         return candidate.identity + horizon
 
-    def total_epochs(self) -> int:
-        """Epochs of training in a whole search without failures, promotions continued."""
-        total = 0
-        for budget in self.budgets:
-            for bracket in brackets(budget, self.factor):
-                before = 0
-                for rung in bracket.rungs:
-                    total += rung.places * (rung.epochs - before)
-                    before = rung.epochs
-        return total
+    def rungs(self) -> list[RungSize]:
+        """How many trials each rung is there for; see `base.Algorithm`."""
+        return [
+            RungSize(budget, bracket.number, rung.epochs, rung.places * self.budgets.count(budget))
+            for budget in dict.fromkeys(self.budgets)
+            for bracket in brackets(budget, self.factor)
+            for rung in bracket.rungs
+        ]
 
-    def remaining_epochs(self, outcomes: Mapping[str, Outcome], trained: Mapping[str, int]) -> int:
+    def remaining_epochs(self, outcomes: Outcomes, trained: Mapping[str, int]) -> int:
         """Epochs that are left to train, as far as can be told.
 
         Args:
@@ -238,20 +169,20 @@ class Hyperband:
                     before = will_stand
         return left
 
-    def needed(self, outcomes: Mapping[str, Outcome]) -> set[str]:
+    def resumable(self, outcomes: Outcomes) -> set[str]:
         """The lineages whose training may still go on; the state of others can be dropped.
 
         A trial may still be promoted until its next rung has all its places filled with
         finished trials.
         """
         plans = self.trials(outcomes)
-        needed = {plan.lineage for plan in plans if plan.trial_id not in outcomes}
-        if not needed:
+        resumable = {plan.lineage for plan in plans if plan.trial_id not in outcomes}
+        if not resumable:
             return set()  # the search is at its end
         finished = [
             plan
             for plan in plans
-            if plan.trial_id in outcomes and outcomes[plan.trial_id].score is not None
+            if plan.trial_id in outcomes and outcomes[plan.trial_id] is not None
         ]
         filled = Counter((plan.iteration, plan.bracket, plan.rung) for plan in finished)
         for plan in finished:
@@ -260,18 +191,18 @@ class Hyperband:
             if after < len(bracket.rungs):
                 places = bracket.rungs[after].places
                 if filled[plan.iteration, plan.bracket, after] < places:
-                    needed.add(plan.lineage)
-        return needed
+                    resumable.add(plan.lineage)
+        return resumable
 
     def _bracket(
         self,
         iteration: int,
         bracket: Bracket,
         number: int,
-        outcomes: Mapping[str, Outcome],
+        outcomes: Outcomes,
         lineages: Mapping[str, str],
-    ) -> list[TrialPlan]:
-        found: list[TrialPlan] = []
+    ) -> list[TrialSpec]:
+        found: list[TrialSpec] = []
         rung = self._first_rung(iteration, bracket, number, outcomes, lineages)
         found += rung
         closed = all(plan.trial_id in outcomes for plan in rung)
@@ -285,24 +216,24 @@ class Hyperband:
         iteration: int,
         bracket: Bracket,
         number: int,
-        outcomes: Mapping[str, Outcome],
+        outcomes: Outcomes,
         lineages: Mapping[str, str],
-    ) -> list[TrialPlan]:
+    ) -> list[TrialSpec]:
         places = bracket.rungs[0].places
 
-        def plan(place: int, letter: str, candidate: Candidate) -> TrialPlan:
+        def plan(place: int, letter: str, candidate: Candidate) -> TrialSpec:
             name = f"{place:04d}{letter}"
-            return TrialPlan(
-                name,
-                lineages.get(self._training(candidate, iteration), name),
-                place,
-                candidate,
-                iteration,
-                bracket.number,
-                0,
-                bracket.rungs[0].epochs,
-                self.budgets[iteration],
-                None,
+            return TrialSpec(
+                trial_id=name,
+                lineage=lineages.get(self._training(candidate, iteration), name),
+                place=place,
+                candidate=candidate,
+                iteration=iteration,
+                bracket=bracket.number,
+                rung=0,
+                epochs=bracket.rungs[0].epochs,
+                full_epochs=self.budgets[iteration],
+                parent=None,
             )
 
         if number not in self._memory.waves:
@@ -316,7 +247,7 @@ class Hyperband:
         for letter in "bcdefgh":  # a place is tried eight times at most
             if not all(trial.trial_id in outcomes for trial in wave):
                 break
-            failed = [trial for trial in wave if outcomes[trial.trial_id].score is None]
+            failed = [trial for trial in wave if outcomes[trial.trial_id] is None]
             if not failed:
                 break
             offered = self.candidates.replacements(iteration, bracket.number, used + len(failed))[
@@ -334,10 +265,10 @@ class Hyperband:
         self,
         bracket: Bracket,
         index: int,
-        before: list[TrialPlan],
+        before: list[TrialSpec],
         before_closed: bool,
-        outcomes: Mapping[str, Outcome],
-    ) -> tuple[list[TrialPlan], bool]:
+        outcomes: Outcomes,
+    ) -> tuple[list[TrialSpec], bool]:
         """The trials promoted to rung `index`, and whether no more can come."""
         places = bracket.rungs[index].places
         ranked = self._ranked(before, outcomes)
@@ -351,7 +282,7 @@ class Hyperband:
         rest = ranked[places:]
         wave = rung
         while all(trial.trial_id in outcomes for trial in wave):
-            failed = [trial for trial in wave if outcomes[trial.trial_id].score is None]
+            failed = [trial for trial in wave if outcomes[trial.trial_id] is None]
             wave = [self._promoted(trial, bracket, index) for trial in rest[: len(failed)]]
             rest = rest[len(wave) :]
             if not wave:
@@ -359,26 +290,19 @@ class Hyperband:
             rung = rung + wave
         return rung, False
 
-    def _promoted(self, parent: TrialPlan, bracket: Bracket, index: int) -> TrialPlan:
-        return TrialPlan(
-            f"{parent.trial_id.partition('-')[0]}-{index}",
-            parent.lineage,
-            parent.place,
-            parent.candidate,
-            parent.iteration,
-            parent.bracket,
-            index,
-            bracket.rungs[index].epochs,
-            parent.full_epochs,
-            parent.trial_id,
+    def _promoted(self, parent: TrialSpec, bracket: Bracket, index: int) -> TrialSpec:
+        return replace(
+            parent,
+            trial_id=f"{parent.trial_id.partition('-')[0]}-{index}",
+            rung=index,
+            epochs=bracket.rungs[index].epochs,
+            parent=parent.trial_id,
         )
 
-    def _ranked(self, trials: list[TrialPlan], outcomes: Mapping[str, Outcome]) -> list[TrialPlan]:
+    def _ranked(self, trials: list[TrialSpec], outcomes: Outcomes) -> list[TrialSpec]:
         """The trials that finished, best first; of equal ones the earlier first."""
         scored = [
-            (outcomes[trial.trial_id].score, trial)
-            for trial in trials
-            if trial.trial_id in outcomes
+            (outcomes[trial.trial_id], trial) for trial in trials if trial.trial_id in outcomes
         ]
         done = [(score, trial) for score, trial in scored if score is not None]
         sign = -1.0 if self.maximise else 1.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, floor
 
@@ -14,8 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hypermodels.configuration import Configuration
-from search.brackets import brackets
-from search.hyperband import Candidate, Hyperband, Outcome, TrialPlan
+from search.algorithms.brackets import brackets
+from search.algorithms.hyperband import Hyperband
+from search.algorithms.simulator import Score, Unlimited, random_scores, simulate
+from search.algorithms.trials import Candidate, Outcomes, TrialSpec
 
 Table = list[list[tuple[int, int]]]
 
@@ -39,18 +41,17 @@ def as_table(max_epochs: int, factor: int) -> Table:
     ]
 
 
+def whole_budget(max_epochs: int, factor: int) -> int:
+    """Epochs of training in an iteration without failures, promotions continued."""
+    return sum(
+        size * (epochs - before)
+        for rungs in as_table(max_epochs, factor)
+        for (size, epochs), (_, before) in zip(rungs, [(0, 0), *rungs], strict=False)
+    )
+
+
 def candidate(identity: str) -> Candidate:
     return Candidate(Configuration({}, {}, {}), identity)
-
-
-class Endless:
-    """Candidates that never run out and never come twice."""
-
-    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
-        return [candidate(f"{iteration}/{bracket}/{place}") for place in range(places)]
-
-    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
-        return [candidate(f"{iteration}/{bracket}/spare {place}") for place in range(count)]
 
 
 class Few:
@@ -82,19 +83,6 @@ class Few:
         return [candidate(name) for name in (fresh + again)[:count]]
 
 
-Score = Callable[[str, int], float | None]
-
-
-def scores(seed: int, failing: float = 0.0, levels: int = 1000) -> Score:
-    """How a training ends, by configuration and epochs; `None` for one that fails."""
-
-    def score(identity: str, epochs: int) -> float | None:
-        dice = random.Random(f"{seed}/{identity}/{epochs}")
-        return None if dice.random() < failing else dice.randrange(levels) / levels
-
-    return score
-
-
 @dataclass
 class Simulation:
     """A whole search by imagined workers that finish in any order."""
@@ -103,33 +91,33 @@ class Simulation:
     score: Score
     workers: int = 1
     order: random.Random = field(default_factory=lambda: random.Random(0))
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[str, float | None] = field(default_factory=dict)
 
-    def run(self, limit: int = 100_000) -> dict[str, TrialPlan]:
-        known: dict[str, TrialPlan] = {}
-        running: dict[str, TrialPlan] = {}
-        for _ in range(limit):
-            plans = self.hyperband.trials(self.outcomes)
-            found = {plan.trial_id: plan for plan in plans}
-            assert len(found) == len(plans), "two trials have the same id"
+    def run(self) -> dict[str, TrialSpec]:
+        known: dict[str, TrialSpec] = {}
+
+        def watch(trials: Sequence[TrialSpec], outcomes: Outcomes) -> None:
+            nonlocal known
+            found = {trial.trial_id: trial for trial in trials}
+            assert len(found) == len(trials), "two trials have the same id"
             assert known.items() <= found.items(), "a trial changed or went away"
             known = found
-            for plan in plans:
-                busy = {other.lineage for other in running.values()}
-                free = plan.trial_id not in self.outcomes and plan.trial_id not in running
-                if free and plan.lineage not in busy and len(running) < self.workers:
-                    running[plan.trial_id] = plan
-            if not running:
-                return known
-            done = running.pop(self.order.choice(sorted(running)))
-            self.outcomes[done.trial_id] = Outcome(
-                self.score(done.candidate.identity, done.epochs)
-            )
-        raise AssertionError("the search does not end")
+            self.outcomes = dict(outcomes)
 
-    def rungs(self) -> dict[tuple[int, int], list[list[TrialPlan]]]:
+        simulate(
+            self.hyperband,
+            self.score,
+            workers=self.workers,
+            seconds=lambda trial, epochs: self.order.random(),
+            outcomes=self.outcomes,
+            hopeless_ends=False,
+            watch=watch,
+        )
+        return known
+
+    def rungs(self) -> dict[tuple[int, int], list[list[TrialSpec]]]:
         """The trials by iteration and bracket, then rung."""
-        found: dict[tuple[int, int], list[list[TrialPlan]]] = defaultdict(list)
+        found: dict[tuple[int, int], list[list[TrialSpec]]] = defaultdict(list)
         for plan in self.hyperband.trials(self.outcomes):
             rungs = found[plan.iteration, plan.bracket]
             while len(rungs) <= plan.rung:
@@ -137,12 +125,12 @@ class Simulation:
             rungs[plan.rung].append(plan)
         return found
 
-    def finished(self, plans: list[TrialPlan]) -> list[TrialPlan]:
-        return [plan for plan in plans if self.outcomes[plan.trial_id].score is not None]
+    def finished(self, plans: list[TrialSpec]) -> list[TrialSpec]:
+        return [plan for plan in plans if self.outcomes[plan.trial_id] is not None]
 
-    def best_first(self, plans: list[TrialPlan]) -> list[TrialPlan]:
+    def best_first(self, plans: list[TrialSpec]) -> list[TrialSpec]:
         """The finished ones by an insertion sort that keeps the earlier of equals first."""
-        ranked: list[TrialPlan] = []
+        ranked: list[TrialSpec] = []
         for plan in sorted(self.finished(plans), key=lambda plan: plan.place):
             place = len(ranked)
             while place and self.better(plan, ranked[place - 1]):
@@ -150,8 +138,8 @@ class Simulation:
             ranked.insert(place, plan)
         return ranked
 
-    def better(self, one: TrialPlan, other: TrialPlan) -> bool:
-        mine, its = self.outcomes[one.trial_id].score, self.outcomes[other.trial_id].score
+    def better(self, one: TrialSpec, other: TrialSpec) -> bool:
+        mine, its = self.outcomes[one.trial_id], self.outcomes[other.trial_id]
         assert mine is not None and its is not None
         return mine > its if self.hyperband.maximise else mine < its
 
@@ -238,9 +226,9 @@ def test_the_trials_do_not_depend_on_workers_or_on_who_finishes_first(
     size: int | None,
     crews: list[tuple[int, int]],
 ) -> None:
-    candidates = Endless() if size is None else Few(size, (budget[0],) * iterations, budget[1])
+    candidates = Unlimited() if size is None else Few(size, (budget[0],) * iterations, budget[1])
     hyperband = Hyperband((budget[0],) * iterations, budget[1], candidates, maximise)
-    score = scores(seed, failing, levels)
+    score = random_scores(seed, failing, levels)
     alone = Simulation(hyperband, score)
     expected = alone.run()
     for workers, order in crews:
@@ -257,8 +245,8 @@ def test_a_rung_holds_the_best_of_the_rung_before(
     levels: int, maximise: bool, budget: tuple[int, int], seed: int, failing: float
 ) -> None:
     """Exactly the top k; where some of these fail, as many of the next best."""
-    hyperband = Hyperband((budget[0],), budget[1], Endless(), maximise)
-    simulation = Simulation(hyperband, scores(seed, failing, levels))
+    hyperband = Hyperband((budget[0],), budget[1], Unlimited(), maximise)
+    simulation = Simulation(hyperband, random_scores(seed, failing, levels))
     simulation.run()
     table = as_table(*budget)
     for (_, number), rungs in simulation.rungs().items():
@@ -272,13 +260,13 @@ def test_a_rung_holds_the_best_of_the_rung_before(
                     break
                 expected.append(parent.trial_id)
                 outcome = hyperband_outcome(simulation, parent, index)
-                finished += outcome.score is not None
+                finished += outcome is not None
             assert sorted(plan.parent or "" for plan in rungs[index]) == sorted(expected)
             if not failing:
                 assert len(rungs[index]) == places
 
 
-def hyperband_outcome(simulation: Simulation, parent: TrialPlan, rung: int) -> Outcome:
+def hyperband_outcome(simulation: Simulation, parent: TrialSpec, rung: int) -> float | None:
     return simulation.outcomes[f"{parent.trial_id.partition('-')[0]}-{rung}"]
 
 
@@ -288,7 +276,7 @@ def test_a_promoted_trial_continues_one_of_the_rung_before(
     budget: tuple[int, int], seed: int, failing: float
 ) -> None:
     simulation = Simulation(
-        Hyperband((budget[0],) * 2, budget[1], Endless()), scores(seed, failing)
+        Hyperband((budget[0],) * 2, budget[1], Unlimited()), random_scores(seed, failing)
     )
     trials = simulation.run()
     for plan in trials.values():
@@ -305,7 +293,7 @@ def test_a_promoted_trial_continues_one_of_the_rung_before(
             plan.lineage,
         )
         assert parent.candidate == plan.candidate
-        assert simulation.outcomes[parent.trial_id].score is not None
+        assert simulation.outcomes[parent.trial_id] is not None
 
 
 @given(budgets, st.integers(0, 10**6), st.integers(1, 3))
@@ -313,13 +301,13 @@ def test_a_promoted_trial_continues_one_of_the_rung_before(
 def test_a_search_without_failures_costs_its_budget(
     budget: tuple[int, int], seed: int, iterations: int
 ) -> None:
-    hyperband = Hyperband((budget[0],) * iterations, budget[1], Endless())
-    trials = Simulation(hyperband, scores(seed), workers=3).run()
+    hyperband = Hyperband((budget[0],) * iterations, budget[1], Unlimited())
+    trials = Simulation(hyperband, random_scores(seed), workers=3).run()
     spent = sum(
         plan.epochs - (trials[plan.parent].epochs if plan.parent else 0)
         for plan in trials.values()
     )
-    assert spent == hyperband.total_epochs()
+    assert spent == iterations * whole_budget(*budget) == hyperband.remaining_epochs({}, {})
     places = Counter((plan.iteration, plan.bracket, plan.rung) for plan in trials.values())
     assert sum(places.values()) == iterations * sum(
         count for rungs in as_table(*budget) for count, _ in rungs
@@ -327,39 +315,39 @@ def test_a_search_without_failures_costs_its_budget(
 
 
 def test_the_budget_of_81_by_3_is_1581_epochs() -> None:
-    assert Hyperband((81,), 3, Endless()).total_epochs() == 1581
-    assert Hyperband((81,) * 2, 3, Endless()).total_epochs() == 2 * 1581
+    assert whole_budget(81, 3) == 1581
+    assert Hyperband((81,) * 2, 3, Unlimited()).remaining_epochs({}, {}) == 2 * 1581
 
 
 def test_a_trial_is_promoted_before_its_rung_has_ended() -> None:
     """Nine trials, three promoted: one that beats all but two of those known is certain
     once fewer than three others may still beat it."""
-    hyperband = Hyperband((9,), 3, Endless())
-    outcomes = {f"{place:04d}": Outcome(1.0 - place / 10) for place in range(6)}
+    hyperband = Hyperband((9,), 3, Unlimited())
+    outcomes = {f"{place:04d}": 1.0 - place / 10 for place in range(6)}
 
     def promoted() -> list[str]:
         return [plan.trial_id for plan in hyperband.trials(outcomes) if plan.rung == 1]
 
     assert promoted() == []  # three may yet beat even the best
-    outcomes["0006"] = Outcome(0.1)
+    outcomes["0006"] = 0.1
     assert promoted() == ["0000-1"]
-    outcomes["0007"] = Outcome(0.1)
+    outcomes["0007"] = 0.1
     assert promoted() == ["0000-1", "0001-1"]
-    outcomes["0008"] = Outcome(0.1)
+    outcomes["0008"] = 0.1
     assert promoted() == ["0000-1", "0001-1", "0002-1"]
 
 
 @pytest.mark.parametrize("maximise", [True, False])
 def test_equal_scores_go_to_the_earlier_trial(maximise: bool) -> None:
-    hyperband = Hyperband((9,), 3, Endless(), maximise)
-    simulation = Simulation(hyperband, lambda identity, epochs: 0.5)
+    hyperband = Hyperband((9,), 3, Unlimited(), maximise)
+    simulation = Simulation(hyperband, lambda trial: 0.5)
     found = [plan.trial_id for plan in simulation.run().values() if plan.bracket == 2]
     assert found[9:] == ["0000-1", "0001-1", "0002-1", "0000-2"]
 
 
 def test_equal_scores_go_to_the_earlier_trial_past_ten_thousand_places() -> None:
     """As strings, 10000 comes before 9999."""
-    hyperband = Hyperband((9,) * 600, 3, Endless())
+    hyperband = Hyperband((9,) * 600, 3, Unlimited())
     firsts = hyperband.trials({})
     around = next(plan for plan in firsts if plan.place == 9999)
     rung = [
@@ -368,21 +356,21 @@ def test_equal_scores_go_to_the_earlier_trial_past_ten_thousand_places() -> None
         if (plan.iteration, plan.bracket) == (around.iteration, around.bracket)
     ]
     assert {9999, 10000} <= {plan.place for plan in rung}
-    outcomes = {plan.trial_id: Outcome(0.5) for plan in rung}
+    outcomes = {plan.trial_id: 0.5 for plan in rung}
     promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
     assert [plan.place for plan in promoted] == [9996, 9997, 9998]
 
 
 def test_the_direction_decides_who_is_promoted() -> None:
     for maximise, best in ((True, "0008"), (False, "0000")):
-        hyperband = Hyperband((9,), 3, Endless(), maximise)
-        outcomes = {f"{place:04d}": Outcome(float(place)) for place in range(9)}
+        hyperband = Hyperband((9,), 3, Unlimited(), maximise)
+        outcomes = {f"{place:04d}": float(place) for place in range(9)}
         promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
         assert promoted[0].parent == best
 
 
 def test_brackets_do_not_wait_for_each_other() -> None:
-    waiting = Hyperband((9,), 3, Endless()).trials({})
+    waiting = Hyperband((9,), 3, Unlimited()).trials({})
     assert Counter(plan.bracket for plan in waiting) == {2: 9, 1: 5, 0: 3}
 
 
@@ -394,14 +382,14 @@ def test_brackets_do_not_wait_for_each_other() -> None:
 def test_a_first_rung_is_filled_up_where_trials_fail(
     budget: tuple[int, int], seed: int, failing: float
 ) -> None:
-    def score(identity: str, epochs: int) -> float | None:
-        return scores(seed, failing)(identity, 0)
+    def score(trial: TrialSpec) -> float | None:
+        return random_scores(seed, failing)(replace(trial, epochs=0))
 
-    simulation = Simulation(Hyperband((budget[0],), budget[1], Endless()), score)
+    simulation = Simulation(Hyperband((budget[0],), budget[1], Unlimited()), score)
     simulation.run()
     table = as_table(*budget)
     for (_, number), rungs in simulation.rungs().items():
-        by_place: dict[int, list[TrialPlan]] = defaultdict(list)
+        by_place: dict[int, list[TrialSpec]] = defaultdict(list)
         for plan in rungs[0]:
             by_place[plan.place].append(plan)
         assert len(by_place) == table[len(table) - 1 - number][0][0]
@@ -409,7 +397,7 @@ def test_a_first_rung_is_filled_up_where_trials_fail(
             assert [plan.trial_id for plan in tries] == [
                 f"{place:04d}{letter}" for letter in ["", *"bcdefgh"][: len(tries)]
             ]
-            assert all(simulation.outcomes[plan.trial_id].score is None for plan in tries[:-1])
+            assert all(simulation.outcomes[plan.trial_id] is None for plan in tries[:-1])
             assert len(tries) == 8 or simulation.finished(tries[-1:])
         if len(simulation.finished(rungs[0])) == len(by_place):
             # Nothing is lost: every later rung is as full as if nothing had failed.
@@ -423,8 +411,8 @@ def test_failures_never_starve_a_bracket(failures: int) -> None:
     """KerasTuner's bracket of 27 trains no model to its full budget after one failure."""
     bad = {f"0/3/{place}" for place in range(failures)}
     simulation = Simulation(
-        Hyperband((27,), 3, Endless()),
-        lambda identity, epochs: None if identity in bad else 0.5,
+        Hyperband((27,), 3, Unlimited()),
+        lambda trial: None if trial.candidate.identity in bad else 0.5,
         workers=4,
     )
     simulation.run()
@@ -434,14 +422,18 @@ def test_failures_never_starve_a_bracket(failures: int) -> None:
 
 
 def test_a_failure_at_the_full_budget_is_replaced_by_the_next_best() -> None:
-    def score(identity: str, epochs: int) -> float | None:
-        return None if identity == "0/2/0" and epochs == 9 else 1 - int(identity[-1]) / 10
+    def score(trial: TrialSpec) -> float | None:
+        return (
+            None
+            if trial.candidate.identity == "0/2/0" and trial.epochs == 9
+            else 1 - int(trial.candidate.identity[-1]) / 10
+        )
 
-    simulation = Simulation(Hyperband((9,), 3, Endless()), score)
+    simulation = Simulation(Hyperband((9,), 3, Unlimited()), score)
     trials = simulation.run()
     last = [plan.trial_id for plan in trials.values() if (plan.bracket, plan.rung) == (2, 2)]
     assert last == ["0000-2", "0001-2"]
-    assert simulation.outcomes["0001-2"].score == 0.9
+    assert simulation.outcomes["0001-2"] == 0.9
 
 
 @given(budgets, st.integers(0, 10**6), st.integers(1, 30), st.integers(0, 29), st.integers(1, 2))
@@ -456,7 +448,7 @@ def test_every_bracket_ends_at_the_full_budget_if_any_configuration_can(
         Hyperband(
             (budget[0],) * iterations, budget[1], Few(size, (budget[0],) * iterations, budget[1])
         ),
-        lambda identity, epochs: None if identity in failing else scores(seed)(identity, epochs),
+        lambda trial: None if trial.candidate.identity in failing else random_scores(seed)(trial),
         workers=2,
     )
     simulation.run()
@@ -468,8 +460,8 @@ def test_every_bracket_ends_at_the_full_budget_if_any_configuration_can(
 
 @pytest.mark.parametrize("size", [None, 1, 12])
 def test_a_search_in_which_everything_fails_ends(size: int | None) -> None:
-    candidates = Endless() if size is None else Few(size, (27,), 3)
-    simulation = Simulation(Hyperband((27,), 3, candidates), lambda identity, epochs: None)
+    candidates = Unlimited() if size is None else Few(size, (27,), 3)
+    simulation = Simulation(Hyperband((27,), 3, candidates), lambda trial: None)
     trials = simulation.run()
     assert len(trials) == len(simulation.outcomes)
     assert {plan.rung for plan in trials.values()} == {0}
@@ -488,7 +480,7 @@ def test_a_search_without_candidates_is_empty() -> None:
 def test_a_small_space_still_reaches_the_full_budget(size: int) -> None:
     """KerasTuner's Hyperband stops after one epoch of each of 12 configurations."""
     hyperband = Hyperband((81,), 3, Few(size, (81,), 3))
-    simulation = Simulation(hyperband, scores(7), workers=3)
+    simulation = Simulation(hyperband, random_scores(7), workers=3)
     trials = simulation.run()
     table = as_table(81, 3)
     for (_, number), rungs in simulation.rungs().items():
@@ -499,11 +491,13 @@ def test_a_small_space_still_reaches_the_full_budget(size: int) -> None:
     for plan in trials.values():
         trained[plan.lineage] = max(trained[plan.lineage], plan.epochs)
     assert len(trained) == size
-    assert sum(trained.values()) <= hyperband.total_epochs()
+    assert sum(trained.values()) <= whole_budget(81, 3)
 
 
 def test_a_configuration_that_comes_again_continues_its_training() -> None:
-    trials = Simulation(Hyperband((9,) * 2, 3, Few(4, (9, 9), 3)), scores(3), workers=2).run()
+    trials = Simulation(
+        Hyperband((9,) * 2, 3, Few(4, (9, 9), 3)), random_scores(3), workers=2
+    ).run()
     lineages: dict[str, set[str]] = defaultdict(set)
     for plan in trials.values():
         lineages[plan.candidate.identity].add(plan.lineage)
@@ -514,11 +508,11 @@ def test_lineages_do_not_depend_on_which_bracket_fails_first() -> None:
     """Two brackets replace a failed trial by the same configuration, one after the other."""
     hyperband = Hyperband((9,), 3, Few(18, (9,), 3))
     assert hyperband.candidates.replacements(0, 1, 1) == hyperband.candidates.replacements(0, 2, 1)
-    first = {f"{place:04d}": Outcome(0.5) for place in range(9)}
-    second = {f"{place:04d}": Outcome(0.5) for place in range(9, 14)}
-    first["0003"] = second["0010"] = Outcome(None)
+    first = {f"{place:04d}": 0.5 for place in range(9)}
+    second = {f"{place:04d}": 0.5 for place in range(9, 14)}
+    first["0003"] = second["0010"] = None
 
-    def lineage(outcomes: Mapping[str, Outcome], trial_id: str) -> str:
+    def lineage(outcomes: Outcomes, trial_id: str) -> str:
         plans = {plan.trial_id: plan for plan in hyperband.trials(outcomes)}
         return plans[trial_id].lineage
 
@@ -532,10 +526,11 @@ def test_lineages_do_not_depend_on_which_bracket_fails_first() -> None:
 def test_the_ids_of_a_small_search_are_these() -> None:
     """Ids are in journals and file names: changing them orphans every run directory."""
 
-    def score(identity: str, epochs: int) -> float | None:
-        return None if identity == "0/2/4" else int(identity[-1]) / 10 + epochs / 100
+    def score(trial: TrialSpec) -> float | None:
+        identity = trial.candidate.identity
+        return None if identity == "0/2/4" else int(identity[-1]) / 10 + trial.epochs / 100
 
-    trials = Simulation(Hyperband((9,), 3, Endless()), score, workers=3).run()
+    trials = Simulation(Hyperband((9,), 3, Unlimited()), score, workers=3).run()
     assert [plan.trial_id for plan in trials.values()] == [
         *(f"{place:04d}" for place in range(9)),
         "0004b",
@@ -553,8 +548,8 @@ def test_the_ids_of_a_small_search_are_these() -> None:
 
 
 def test_a_second_iteration_does_not_change_the_first() -> None:
-    once = Simulation(Hyperband((9,), 3, Endless()), scores(5, 0.2)).run()
-    twice = Simulation(Hyperband((9,) * 2, 3, Endless()), scores(5, 0.2)).run()
+    once = Simulation(Hyperband((9,), 3, Unlimited()), random_scores(5, 0.2)).run()
+    twice = Simulation(Hyperband((9,) * 2, 3, Unlimited()), random_scores(5, 0.2)).run()
     assert {name: plan for name, plan in twice.items() if plan.iteration == 0} == once
     assert {plan.iteration for plan in twice.values()} == {0, 1}
 
@@ -574,7 +569,9 @@ def test_an_extension_changes_nothing_that_was_decided(
 ) -> None:
     """Ended trials keep their plan, lineage included: it names a checkpoint on the disk."""
     whole = tuple(sorted(budgets))
-    before = Simulation(Hyperband(whole[:-1], 3, Few(size, whole[:-1], 3)), scores(seed, failing))
+    before = Simulation(
+        Hyperband(whole[:-1], 3, Few(size, whole[:-1], 3)), random_scores(seed, failing)
+    )
     decided = before.run()
     extended = Simulation(Hyperband(whole, 3, Few(size, whole, 3)), before.score, workers=3)
     extended.outcomes.update(before.outcomes)
@@ -597,7 +594,7 @@ def test_a_training_on_another_schedule_is_another_training() -> None:
 
     hyperband = Hyperband((9, 9, 27), 3, Two(2, (9, 9, 27), 3))
     lineages: dict[tuple[str, int], set[str]] = defaultdict(set)
-    for plan in Simulation(hyperband, scores(1)).run().values():
+    for plan in Simulation(hyperband, random_scores(1)).run().values():
         lineages[plan.candidate.identity, plan.full_epochs].add(plan.lineage)
     assert lineages["c0", 9] == {"0000"} and lineages["c1", 9] == {"0001"}
     assert lineages["c1", 27] == {"0001"}, "a constant learning rate goes on"
@@ -616,37 +613,37 @@ def test_what_is_no_longer_needed_never_goes_on(
 
     @dataclass
     class Watched(Simulation):
-        def run(self, limit: int = 100_000) -> dict[str, TrialPlan]:
+        def run(self) -> dict[str, TrialSpec]:
             real = self.score
 
-            def score(identity: str, epochs: int) -> float | None:
+            def score(trial: TrialSpec) -> float | None:
                 known = self.hyperband.trials(self.outcomes)
-                needed = self.hyperband.needed(self.outcomes)
+                needed = self.hyperband.resumable(self.outcomes)
                 waiting = {plan.lineage for plan in known if plan.trial_id not in self.outcomes}
                 assert waiting <= needed
                 assert not dropped & needed, "a checkpoint that was deleted is needed"
                 dropped.update({plan.lineage for plan in known} - needed)
-                return real(identity, epochs)
+                return real(trial)
 
             self.score = score
-            return super().run(limit)
+            return super().run()
 
-    hyperband = Hyperband((budget[0],) * 2, budget[1], Endless())
-    search = Watched(hyperband, scores(seed, failing), workers)
+    hyperband = Hyperband((budget[0],) * 2, budget[1], Unlimited())
+    search = Watched(hyperband, random_scores(seed, failing), workers)
     search.run()
-    assert hyperband.needed(search.outcomes) == set()
+    assert hyperband.resumable(search.outcomes) == set()
 
 
 def test_losers_are_dropped_as_soon_as_they_have_lost() -> None:
     """Nine trials of one epoch: when three of them have ended their three epochs, the other
     six are out."""
-    hyperband = Hyperband((9,), 3, Endless())
-    outcomes = {f"{place:04d}": Outcome(1.0 - place / 10) for place in range(9)}
+    hyperband = Hyperband((9,), 3, Unlimited())
+    outcomes = {f"{place:04d}": 1.0 - place / 10 for place in range(9)}
     others = {f"{place:04d}" for place in range(9, 17)}
-    assert hyperband.needed(outcomes) == set(outcomes) | others  # a promoted one may yet fail
-    outcomes |= {"0000-1": Outcome(0.5), "0001-1": Outcome(0.6)}
-    assert {"0003", "0008"} <= hyperband.needed(outcomes)
-    outcomes["0002-1"] = Outcome(0.7)
-    assert hyperband.needed(outcomes) == {"0000", "0001", "0002"} | others
-    outcomes["0002-2"] = Outcome(0.7)
-    assert hyperband.needed(outcomes) == others
+    assert hyperband.resumable(outcomes) == set(outcomes) | others  # a promoted one may yet fail
+    outcomes |= {"0000-1": 0.5, "0001-1": 0.6}
+    assert {"0003", "0008"} <= hyperband.resumable(outcomes)
+    outcomes["0002-1"] = 0.7
+    assert hyperband.resumable(outcomes) == {"0000", "0001", "0002"} | others
+    outcomes["0002-2"] = 0.7
+    assert hyperband.resumable(outcomes) == others

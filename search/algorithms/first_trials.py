@@ -7,17 +7,15 @@ them has finished.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from search.hyperband import Outcome, TrialPlan
+from search.algorithms.trials import Outcomes, TrialSpec
 
 FIRST = 8
 """Trials that are tried before one of them must have finished."""
 
 
-def first_trials(
-    plans: Sequence[TrialPlan], outcomes: Mapping[str, Outcome]
-) -> list[TrialPlan] | None:
+def first_trials(plans: Sequence[TrialSpec], outcomes: Outcomes) -> list[TrialSpec] | None:
     """The trials that may run while none has finished, in their order.
 
     They are the first of the first iteration's configurations, and where those are fewer,
@@ -30,13 +28,13 @@ def first_trials(
     Returns:
         The trials; `None` once one has finished, or when none is left that could tell.
     """
-    if any(outcome.score is not None for outcome in outcomes.values()):
+    if any(outcome is not None for outcome in outcomes.values()):
         return None
-    waves: dict[str, list[TrialPlan]] = {}
+    waves: dict[str, list[TrialSpec]] = {}
     for plan in plans:
         if plan.iteration == 0 and plan.rung == 0:
             waves.setdefault(plan.trial_id.lstrip("0123456789"), []).append(plan)
-    first: list[TrialPlan] = []
+    first: list[TrialSpec] = []
     for wave in (waves[letter] for letter in sorted(waves)):
         first += sorted(wave, key=lambda plan: plan.place)
         # Replacements of one bracket may exist before another bracket has its own.
@@ -45,7 +43,7 @@ def first_trials(
     return None
 
 
-def all_failed(plans: Sequence[TrialPlan], outcomes: Mapping[str, Outcome]) -> list[TrialPlan]:
+def all_failed(plans: Sequence[TrialSpec], outcomes: Outcomes) -> list[TrialSpec]:
     """The first trials, if every one of them has failed; else an empty list."""
     first = first_trials(plans, outcomes) or []
     return first if first and all(plan.trial_id in outcomes for plan in first) else []
