@@ -84,11 +84,16 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
+def is_temporary(name: str) -> bool:
+    """Whether a name is one that this module gives to a file that is not whole yet."""
+    return bool(_TEMPORARY.fullmatch(name))
+
+
 def remove_leftovers(path: Path) -> None:
     """Deletes the temporary files below a folder that killed processes left behind."""
     with contextlib.suppress(OSError):  # they cost room and nothing else
         for leftover, kind in walk(path):
-            if kind == FILE and _TEMPORARY.fullmatch(leftover.name):
+            if kind == FILE and is_temporary(leftover.name):
                 with contextlib.suppress(OSError):
                     leftover.unlink()
 

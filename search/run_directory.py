@@ -24,6 +24,7 @@ from pathlib import Path
 
 from search.entries import FILE, FOLDER, SECOND_NAME, is_folder, kind_of, walk, what_is_wrong
 from search.errors import RunDirectoryError
+from search.files import is_temporary
 
 JOURNAL = "journal.jsonl"
 
@@ -148,9 +149,11 @@ def strange_entries(run: Path) -> Iterator[str]:
         below = walk(top) if looked_through else ()
         for path, kind in ((top, kind_of(top)), *below):
             parts = path.relative_to(run).parts
-            expected = (
-                FILE if _matches(parts, _FILES) else FOLDER if _matches(parts, _FOLDERS) else ""
-            )
+            expected = ""
+            if _matches(parts, _FILES) or is_temporary(path.name):
+                expected = FILE
+            elif _matches(parts, _FOLDERS):
+                expected = FOLDER
             # Of what has no name of ours, a file or a folder below a folder of ours is fine.
             if path != top and not expected and kind not in (FILE, FOLDER):
                 expected = "a file or a folder"

@@ -178,6 +178,12 @@ def test_leftovers_are_files_below(run: Path, thesis: Path) -> None:
     left = [".b.json.2.tmp", ".c.json.2.tmp", ".my.notes.tmp", "best", "data"]
     assert sorted(os.listdir(run)) == left
     assert os.listdir(run / "data") == []
+    # What has such a name and is no file is none of ours, and is named.
+    assert [line.partition(" is ")[2][:6] for line in strange_entries(run)] == [
+        "a link",
+        "a fold",
+        "a link",
+    ]
     thesis.with_name(".t.tex.1.tmp").unlink()
     os.utime(thesis.parent)
 
