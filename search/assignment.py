@@ -113,6 +113,18 @@ class Task:
     handed_out: float = field(default_factory=time.time)
 
 
+PHASES = {
+    "start": "from handing out to the trial's own code",
+    "build": "building the network, loading its checkpoint",
+    "trace": "the first training step, which is traced and compiled",
+    "data": "making batches",
+    "train": "all other training steps",
+    "validate": "scores of the validation images",
+    "checkpoint": "writing the state after an epoch",
+}
+"""What a worker does in a trial, in order; it says how many seconds each took."""
+
+
 @dataclass(frozen=True)
 class Began:
     """All is imported and the device is there: what follows is the task's own doing."""

@@ -123,7 +123,7 @@ def _search(options: argparse.Namespace, arguments: list[str]) -> int:
 
     import_keras_without_tensorflow()
     from search.narrator import Narrator
-    from search.run import open_run
+    from search.opening import open_run
     from search.signals import Signals
     from search.space_loading import load_space
 
@@ -263,8 +263,9 @@ def _export(options: argparse.Namespace) -> int:
     import_keras_without_tensorflow()
     from search.export import export_best
     from search.narrator import Narrator
+    from search.opening import open_run
     from search.report import print_export
-    from search.run import open_run, read_run, space_of
+    from search.run import read_run, space_of
     from search.signals import Signals
     from search.summary import write_summary
 
@@ -295,10 +296,11 @@ def _sites(options: argparse.Namespace) -> int:
     from hypermodels.cost import CostModel
     from hypermodels.image import ImageSpec
     from search.console import make_console
-    from search.descriptions import Descriptions, describe_foreign, notices_of
+    from search.data_of import image_of_data
+    from search.describing import describe_foreign
+    from search.descriptions import Descriptions, notices_of
     from search.narrator import Narrator
     from search.report import print_notices, print_sites
-    from search.run import image_of_data
     from search.sites import site_table
     from search.space_loading import load_space
     from search.summary import to_csv

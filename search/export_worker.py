@@ -30,12 +30,12 @@ from search.checkpoint import load_checkpoint
 from search.data import PreparedData, Split, constant_answer, counts_of, open_prepared, open_test
 from search.errors import ExportError
 from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
+from search.image_spec import image_spec
 from search.run_directory import checkpoint_path, data_folder
 from search.trial import (
     EVALUATION_BATCH,
     Report,
     compiled_model,
-    image_spec,
     predict,
     use_averaged_weights,
     validate,

@@ -1,43 +1,11 @@
-"""Where a search's time goes: what workers measure, and what it adds up to."""
+"""Where a search's time went: what its workers measured, added up."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
+from search.assignment import PHASES
 from search.state import RunState
-
-PHASES = {
-    "start": "from handing out to the trial's own code",
-    "build": "building the network, loading its checkpoint",
-    "trace": "the first training step, which is traced and compiled",
-    "data": "making batches",
-    "train": "all other training steps",
-    "validate": "scores of the validation images",
-    "checkpoint": "writing the state after an epoch",
-}
-"""What a worker does, in order."""
-
-
-class Stopwatch:
-    """Adds up the seconds of each phase."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Counts the time that the block takes."""
-        began = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.add(name, time.perf_counter() - began)
-
-    def add(self, name: str, seconds: float) -> None:
-        assert name in PHASES, f"{name} is no phase"
-        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
 
 
 def profile(state: RunState) -> dict[str, float]:

@@ -11,8 +11,9 @@ from typing import Any
 
 from hypermodels.knobs import Value
 from hypermodels.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
+from search.assignment import PHASES
 from search.files import storage_errors, write_text
-from search.profile import PHASES, in_words, profile
+from search.profile import in_words, profile
 from search.state import FAILED, RunState, TrialState
 from search.text import counted as counted
 from search.text import markdown, printable, spreadsheet

@@ -12,18 +12,18 @@ import numpy as np
 from hypermodels.batches import BatchSource
 from hypermodels.configuration import Configuration
 from hypermodels.epoch import EpochSteps
-from hypermodels.network import ImageSpec
 from hypermodels.recipe import Budget
 from hypermodels.seeds import restart_global_generator, seed_python
 from hypermodels.training import training_model
 from search.assignment import Assignment
 from search.checkpoint import load_checkpoint, save_checkpoint
-from search.data import PreparedData, PreparedInfo, Split, open_prepared
+from search.data import PreparedData, Split, open_prepared
 from search.errors import CbamSearchError
 from search.fence import Fence
 from search.files import storage_errors
-from search.profile import Stopwatch
+from search.image_spec import image_spec
 from search.run_directory import checkpoint_path, data_folder, fence_path
+from search.stopwatch import Stopwatch
 
 EVALUATION_BATCH = 100
 """Images a validation step; its size is fixed, so that every step has one shape. On a CPU,
@@ -32,11 +32,6 @@ EVALUATION_BATCH = 100
 
 class TrainingFailed(CbamSearchError):
     """A configuration whose training cannot go on."""
-
-
-def image_spec(info: PreparedInfo) -> ImageSpec:
-    """What a network on this data takes and gives."""
-    return ImageSpec(info.image_shape, len(info.class_names), info.mean, info.std)
 
 
 Report = Callable[[int, dict[str, float]], None]

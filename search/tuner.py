@@ -35,6 +35,7 @@ from search.descriptions import Descriptions
 from search.errors import START_ANEW, RunDirectoryError, SearchFailedError
 from search.executors.base import Executor
 from search.files import last_lines
+from search.image_spec import image_spec
 from search.journal import Record
 from search.oracle import SearchOracle
 from search.retention import discard_unneeded
@@ -44,7 +45,6 @@ from search.signals import Interrupted, Signals
 from search.single_task import MAX_DEATHS
 from search.state import COMPLETED, FAILED, TrialState, trial_record
 from search.text import counted
-from search.trial import image_spec
 
 SILENCE = 0.5
 """Seconds the driver sleeps at most before it looks at signals and the clock."""

@@ -31,7 +31,7 @@ def continue_to(path: Path, epochs: int, recipe: dict[str, Any], dropout: bool) 
     from hypermodels.configuration import Configuration
     from hypermodels.recipe import Budget, compile_model
     from search.checkpoint import load_checkpoint, save_checkpoint
-    from search.profile import Stopwatch
+    from search.stopwatch import Stopwatch
     from search.trial import _train_epoch
 
     configuration = Configuration.resolve({"recipe": recipe})

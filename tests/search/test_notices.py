@@ -12,11 +12,11 @@ from rich.console import Console
 
 from search.data import constant_answer, imbalance_notice
 from search.data.class_counts import counts_of
+from search.data_of import image_of_data
 from search.errors import DataError, RunDirectoryError
 from search.narrator import FIRST_AFTER_SECONDS, Narrator
 from search.records import check_record
 from search.report import print_export, print_notices
-from search.run import image_of_data
 from search.signals import Interrupted
 from search.space_loading import parse_space
 from search.text import markdown

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from search.profile import PHASES, Stopwatch, in_training, in_words, profile
+from search.assignment import PHASES
+from search.profile import in_training, in_words, profile
 from search.state import RunState
+from search.stopwatch import Stopwatch
 from search.summary import to_json, to_markdown
 from tests.search import example
 from tests.search.command import run

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from search.errors import RunDirectoryError
+from search.opening import open_run
 from search.oracle import SearchOracle
-from search.run import open_run
 from search.space import Space
 from search.space_loading import parse_space
 from search.tuner import algorithm_of, costs_of, hypermodel_of

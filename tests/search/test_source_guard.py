@@ -15,7 +15,7 @@ import pytest
 from search.data import Dataset, SplitSettings, load_dataset, open_prepared, prepare
 from search.data.origin import ORIGIN
 from search.errors import RunDirectoryError
-from search.run import open_run
+from search.opening import open_run
 from search.source_guard import check_source
 from search.space import Space
 from search.space_loading import parse_space

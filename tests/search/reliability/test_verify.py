@@ -129,7 +129,7 @@ def test_contradictions_are_named(change: Callable[[list[Record]], str], run: Pa
 def test_a_true_journal_is_counted(laboratory: Laboratory) -> None:
     ended = verified(laboratory.run("untouched"))
     assert ended.code == 0, ended.said
-    assert "6 trials, 11 epochs, 6 scores" in ended.said
+    assert "6 trials, 7 views, 11 epochs, 6 scores" in ended.said
 
 
 # ---- nothing is changed -----------------------------------------------------------------------

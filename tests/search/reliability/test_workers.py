@@ -188,8 +188,9 @@ def test_a_search_whose_trials_all_fail(search: Search) -> None:
     assert "the first 8 trials have all failed, so the search has stopped" in said
     assert "ValueError: shapes (3,) and (4,)" in said and "are not aligned" in said
     assert "output.log" in said.replace("\n", "") and "under another --name" in said
-    # Five places, and three of their replacements: as many, whatever runs side by side.
-    tried = [*(f"{place:04d}" for place in range(5)), "0000b", "0001b", "0002b"]
+    # Five places, and three of their replacements, whatever runs side by side. The space has
+    # five configurations, so the bracket of three places has two others to replace with.
+    tried = [*(f"{place:04d}" for place in range(5)), "0000b", "0001b", "0003b"]
     assert {name: row["status"] for name, row in rows(run).items()} == dict.fromkeys(
         tried, "FAILED"
     )
@@ -207,8 +208,8 @@ def test_one_success_among_the_first_lets_the_search_go_on(workers: int, tmp_pat
     sabotage.run(*arguments, "--workers", workers, sabotage=dict.fromkeys(names, "exception"))
     records = read_journal(tmp_path / "small" / "journal.jsonl")[0]
     tried = [record["trial"] for record in records if record["type"] == "trial"]
-    assert set(tried[:8]) == {*names, "0002b"}
-    assert rows(tmp_path / "small")["0002b"]["status"] == "COMPLETED"
+    assert set(tried[:8]) == {*names, "0003b"}
+    assert rows(tmp_path / "small")["0003b"]["status"] == "COMPLETED"
 
 
 def test_killed_fork_server_is_started_again(tmp_path: Path, untouched: dict[str, Any]) -> None:
