@@ -2,11 +2,11 @@
 
 import sys
 
-from search.import_path import forget_current_folder
+from search.imports.import_path import forget_current_folder
 
 forget_current_folder()  # before anything else is imported
 
-from search.cli import main  # noqa: E402
+from search.cli.commands import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.entries import read_bytes
-from search.files import write_atomically
+from search.storage.entries import read_bytes
+from search.storage.files import write_atomically
 
 ORIGIN = "source.json"
 FORMAT = 1

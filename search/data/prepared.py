@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from search.arrays import read_header
 from search.data.dataset import AnyArray, Split
 from search.data.manifest import MANIFEST, PreparedInfo
-from search.entries import open_to_read, read_bytes
 from search.errors import DataError
+from search.storage.arrays import read_header
+from search.storage.entries import open_to_read, read_bytes
 
 LARGEST_MANIFEST = 2**26
 """Bytes that a manifest has at most."""

@@ -22,9 +22,9 @@ from search.data.decoding import Progress, no_progress
 from search.data.manifest import MANIFEST, PreparedInfo, SplitSettings
 from search.data.origin import ORIGIN, write_origin
 from search.data.splits import Indices, balanced_subset, stratified_split
-from search.entries import ensure_folder
 from search.errors import DataError, StorageError
-from search.files import sync_folder, write_atomically
+from search.storage.entries import ensure_folder
+from search.storage.files import sync_folder, write_atomically
 
 _ROWS_AT_ONCE = 4096
 

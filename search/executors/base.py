@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Protocol, Self
 
-from search.assignment import Event, Task
+from search.messages import Event, Task
 
 
 class Executor(Protocol):

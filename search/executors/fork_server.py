@@ -18,10 +18,10 @@ from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from search.entries import open_to_append
-from search.executors.clean_start import clean_start
 from search.executors.sockets import socket_folder
-from search.files import storage_errors
+from search.imports.clean_start import clean_start
+from search.storage.entries import open_to_append
+from search.storage.files import storage_errors
 
 LOOK_SECONDS = 0.5
 """How often it is looked after while it starts a worker."""

@@ -19,17 +19,17 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from search.assignment import Began, Event, MachineFault, Task, WorkerDied, WorkerLost
 from search.errors import StorageError
-from search.executors.compiled_code import CompiledCode
 from search.executors.devices import gpu_ids
 from search.executors.fork_server import END_SECONDS, ForkServer
 from search.executors.memory import MemoryWatch
 from search.executors.other_backend import context_for, on_backend
 from search.executors.output import BoundedLog, Output, quoted, size_of
-from search.worker import run_task
+from search.messages import Began, Event, MachineFault, Task, WorkerDied, WorkerLost
+from search.worker.compiled_code import CompiledCode
+from search.worker.process import run_task
 
-PRELOAD = ["search.executors.preload"]
+PRELOAD = ["search.worker.preload"]
 
 WORKER_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 
-from search.executors.clean_start import clean_start
 from search.executors.fork_server import standard_error
-from search.keras_in_driver import keras_backend
+from search.imports.clean_start import clean_start
+from search.imports.keras_in_driver import keras_backend
 
 
 def context_for(backend: str) -> SpawnContext | None:

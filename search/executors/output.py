@@ -11,8 +11,8 @@ import os
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from search.entries import open_to_append, write_all
-from search.files import last_lines, storage_errors
+from search.storage.entries import open_to_append, write_all
+from search.storage.files import last_lines, storage_errors
 
 LIMIT = 2**20
 """Bytes that a log has at most."""

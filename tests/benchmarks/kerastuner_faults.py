@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search.keras_in_driver import import_keras_without_tensorflow
+from search.imports.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
@@ -229,7 +229,7 @@ def stock_edited_space() -> str:
 
 POISON = """
 import os, signal, sys
-from search.keras_in_driver import import_keras_without_tensorflow
+from search.imports.keras_in_driver import import_keras_without_tensorflow
 import_keras_without_tensorflow()
 from pathlib import Path
 from tests.benchmarks.kerastuner_faults import stock_oracle

@@ -20,14 +20,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from search.keras_in_driver import import_keras_without_tensorflow
+from search.imports.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
-from search.profile import profile, worker_seconds  # noqa: E402
-from search.run import read_run  # noqa: E402
-from search.run_directory import journal_path  # noqa: E402
-from search.state import RunState, TrialState  # noqa: E402
+from search.analysis.profile import profile, worker_seconds  # noqa: E402
+from search.runs.layout import journal_path  # noqa: E402
+from search.runs.run import read_run  # noqa: E402
+from search.runs.state import RunState, TrialState  # noqa: E402
 from tests.benchmarks.machine import described  # noqa: E402
 from tests.benchmarks.processes import INTERVAL, Watch, watched  # noqa: E402
 from tests.benchmarks.whole_search import sample, written_space  # noqa: E402

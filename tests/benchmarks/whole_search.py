@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from search.profile import in_training
+from search.analysis.profile import in_training
 from tests.benchmarks.machine import described, ratio
 from tests.search.command import run
 

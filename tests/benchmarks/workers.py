@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from search.keras_in_driver import import_keras_without_tensorflow
+from search.imports.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
@@ -33,7 +33,7 @@ from search.algorithms.simulator import (  # noqa: E402
     simulate,
 )
 from search.algorithms.trials import TrialSpec  # noqa: E402
-from search.profile import worker_seconds  # noqa: E402
+from search.analysis.profile import worker_seconds  # noqa: E402
 from tests.benchmarks.machine import described, ratio  # noqa: E402
 from tests.benchmarks.whole_search import ours, sample  # noqa: E402
 

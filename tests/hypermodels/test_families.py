@@ -442,7 +442,7 @@ def test_depths_that_do_not_go_with_the_bottlenecks(changes: dict[str, Any], mes
 
 ON_NUMPY = """
 import json, sys
-from search.keras_in_driver import import_keras_without_tensorflow
+from search.imports.keras_in_driver import import_keras_without_tensorflow
 import_keras_without_tensorflow()
 import keras
 from tests.hypermodels.helpers import configuration

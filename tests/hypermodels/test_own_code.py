@@ -145,7 +145,7 @@ def test_the_folder_goes_off_the_path(tmp_path: Path) -> None:
     """Whatever put it there; the program itself is still found where it lies in that folder."""
     program = (
         "import sys; sys.path[:0] = ['', '.', {0!r}, {0!r} + '/']; "
-        "from search.import_path import forget_current_folder, is_current_folder; "
+        "from search.imports.import_path import forget_current_folder, is_current_folder; "
         "forget_current_folder(); print([e for e in sys.path if is_current_folder(e)]); "
         "import search.errors"
     )

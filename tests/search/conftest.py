@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.keras_in_driver import import_keras_without_tensorflow
+from search.imports.keras_in_driver import import_keras_without_tensorflow
 
 
 def pytest_configure(config: pytest.Config) -> None:

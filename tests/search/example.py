@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from search.journal import Record
-from search.space_loading import parse_space
+from search.runs.journal import Record
+from search.space.loading import parse_space
 
 SPACE = """\
 backbone: {family: resnet_v1, depth: 8}

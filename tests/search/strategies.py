@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hypermodels.knobs import Knob, Section
 from hypermodels.per_stage import StagedSection
-from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
+from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 DEPTHS = {
     "resnet_v1": (8, 14, 20, 56),

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypermodels.backbones import families
 from hypermodels.backbones.application_table import APPLICATIONS
 from hypermodels.knobs import Knob
-from search.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
-from search.space_loading import parse_space
+from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
+from search.space.loading import parse_space
 
 ROOT = Path(__file__).parents[2]
 

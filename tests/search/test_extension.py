@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from search.resume_guard import extended_budgets
+from search.runs.resume_guard import extended_budgets
 from tests.search.command import SMALL_SPACE, epochs_in, run
 
 CONSTANT_SPACE = """\

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from search.journal import read_journal
+from search.runs.journal import read_journal
 from tests.search.command import (
     SMALL_SPACE,
     kill_all,

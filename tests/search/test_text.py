@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from search.console import cells, make_console, make_table, print_prose, print_table
+from search.display.console import cells, make_console, make_table, print_prose, print_table
 from search.text import (
     counted,
     markdown,

@@ -17,9 +17,9 @@ from hypermodels.cost import CostModel, cost_of
 from hypermodels.network import attention_gates, build_network
 from hypermodels.recipe import Budget, compile_model
 from search.errors import SpaceError
-from search.schema import space_schema
-from search.space_loading import parse_space
-from search.yaml_tree import parse_yaml
+from search.space.loading import parse_space
+from search.space.schema import space_schema
+from search.space.yaml_nodes import parse_yaml
 from tests.hypermodels import helpers
 from tests.hypermodels.attention import test_contract as suite
 

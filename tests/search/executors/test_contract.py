@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from hypermodels.configuration import Configuration
-from search.assignment import (
+from search.data import SplitSettings, prepare
+from search.executors.base import Executor
+from search.executors.local import LocalExecutor
+from search.messages import (
     Assignment,
     EpochDone,
     Event,
@@ -19,11 +22,8 @@ from search.assignment import (
     TrialDone,
     WorkerDied,
 )
-from search.data import SplitSettings, prepare
-from search.executors.base import Executor
-from search.executors.local import LocalExecutor
-from search.run_directory import checkpoint_path, data_folder
-from tests.search.data_files import toy_dataset
+from search.runs.layout import checkpoint_path, data_folder
+from tests.search.data.data_files import toy_dataset
 from tests.search.reliability.fake_executor import FakeExecutor
 
 EXECUTORS: dict[str, Callable[[int, Path, Path], Executor]] = {
@@ -59,7 +59,7 @@ def training(run: Path, name: str = "0000", epochs: int = 2) -> Task:
     )
     content: dict[str, Any] = configuration.to_dict()
     assignment = Assignment(name, name, content, epochs, 9, 1, 10, 1, "val_accuracy", run)
-    return Task("search.trial:train", assignment, name, 1, run / f"{name}.log")
+    return Task("search.worker.train:train", assignment, name, 1, run / f"{name}.log")
 
 
 def events_until(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from search.executors.memory import ASSUMED, MemoryWatch, available
-from search.journal import read_journal
+from search.runs.journal import read_journal
 from tests.search.reliability import sabotage
 from tests.search.reliability.forked import everything, write_space
 from tests.search.reliability.laboratory import differences

@@ -15,7 +15,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from search.assignment import (
+from search.data import open_prepared
+from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
+from search.executors.output import BoundedLog
+from search.messages import (
     Assignment,
     EpochDone,
     Event,
@@ -26,16 +29,13 @@ from search.assignment import (
     TrialFailed,
     WorkerDied,
 )
-from search.checkpoint import load_checkpoint, save_checkpoint
-from search.data import open_prepared
-from search.entries import open_to_append
-from search.errors import CbamSearchError, DataError, RunDirectoryError, StorageError
-from search.executors.compiled_code import CompiledCode
-from search.executors.output import BoundedLog
-from search.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
-from search.fence import Fence
-from search.files import storage_errors
-from search.run_directory import checkpoint_path, data_folder, fence_path
+from search.runs.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
+from search.runs.layout import checkpoint_path, data_folder, fence_path
+from search.storage.entries import open_to_append
+from search.storage.files import storage_errors
+from search.worker.checkpoint import load_checkpoint, save_checkpoint
+from search.worker.compiled_code import CompiledCode
+from search.worker.fence import Fence
 
 LATER = ("precision",)
 
@@ -143,11 +143,11 @@ class FakeExecutor:
 def work_of(function: str) -> Callable[[Any], Iterator[Event]]:
     """The fake of a worker's function."""
     return {
-        "search.trial:train": _train,
-        "search.export_worker:take": _take,
-        "search.export_worker:save": _save,
-        "search.export_worker:compare": _compare,
-        "search.export_worker:compare_keras": _compare,
+        "search.worker.train:train": _train,
+        "search.worker.export:take": _take,
+        "search.worker.export:save": _save,
+        "search.worker.export:compare": _compare,
+        "search.worker.export:compare_keras": _compare,
     }[function]
 
 

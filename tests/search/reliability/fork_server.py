@@ -65,17 +65,17 @@ def _server() -> tuple[Connection, subprocess.Popen[bytes]]:
 
 def serve(descriptor: int) -> None:
     """Forks for every request until nobody can make any more."""
-    from search.keras_in_driver import import_keras_without_tensorflow
+    from search.imports.keras_in_driver import import_keras_without_tensorflow
 
     import_keras_without_tensorflow()
+    import search.analysis.summary
+    import search.display.progress
+    import search.display.report
+    import search.driver.export
+    import search.driver.tuner
     import search.executors.local
-    import search.export
-    import search.progress
-    import search.report
-    import search.resume_guard
-    import search.summary
-    import search.tuner
-    import search.verify  # noqa: F401
+    import search.runs.resume_guard
+    import search.verifying.verify  # noqa: F401
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who asks
     connection = Connection(descriptor)

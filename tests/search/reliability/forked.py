@@ -57,7 +57,7 @@ class CommandLine:
 
     def __call__(self) -> int:
         """Runs it; returns its exit code."""
-        from search import cli
+        from search.cli import commands as cli
         from search.executors import local
 
         local.LocalExecutor = FakeExecutor  # type: ignore[assignment, misc]

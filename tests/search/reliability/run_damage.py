@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from search.journal import decode, encode
+from search.runs.journal import decode, encode
 from tests.search.command import Payload
 
 HUGE = 2**40

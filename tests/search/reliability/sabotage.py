@@ -22,22 +22,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from search.keras_in_driver import import_keras_without_tensorflow
+from search.imports.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
 import search.executors.local as local  # noqa: E402
 import search.executors.memory as memory  # noqa: E402
-import search.worker as worker  # noqa: E402
-from search.assignment import (  # noqa: E402
+import search.worker.process as worker  # noqa: E402
+from search.errors import CbamSearchError  # noqa: E402
+from search.messages import (  # noqa: E402
     Assignment,
     EpochDone,
     Task,  # noqa: E402
     TrialDone,
     TrialFailed,
 )
-from search.errors import CbamSearchError  # noqa: E402
-from search.fence import FencedOffError  # noqa: E402
+from search.worker.fence import FencedOffError  # noqa: E402
 from tests.search.reliability.fake_executor import FakeExecutor, work_of  # noqa: E402
 
 Report = Callable[[int, dict[str, float]], None]
@@ -200,7 +200,7 @@ _sabotage_starts()
 
 
 def main() -> int:
-    from search.cli import main as cbam_search
+    from search.cli.commands import main as cbam_search
 
     os.environ["SABOTAGED"] = "1"  # for the processes that are started from now on
     local.PAUSES = tuple(pause / 20 for pause in local.PAUSES)  # type: ignore[assignment]

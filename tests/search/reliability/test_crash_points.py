@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from search.journal import read_journal
-from search.run_directory import journal_path
+from search.runs.journal import read_journal
+from search.runs.layout import journal_path
 from tests.search.reliability.crash_points import (
     AFTER,
     BEFORE,

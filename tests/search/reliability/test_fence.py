@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[3]
 WORKER = """
 import os, signal, sys
 from pathlib import Path
-from search.fence import Fence, FencedOffError
-from search.files import write_text
+from search.worker.fence import Fence, FencedOffError
+from search.storage.files import write_text
 folder, token, stop = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 fence = Fence(folder / "0000.fence", token)
 print("ready", flush=True)

@@ -22,8 +22,8 @@ import numpy as np
 import pytest
 
 from search import errors
-from search.entries import FILE, FOLDER, kind_of
-from search.journal import encode, read_journal
+from search.runs.journal import encode, read_journal
+from search.storage.entries import FILE, FOLDER, kind_of
 from tests.search.command import Payload
 from tests.search.reliability.crash_points import CRASHED
 from tests.search.reliability.fork_server import Ended, forked

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from search.journal import read_journal
+from search.runs.journal import read_journal
 from tests.search.command import children, fork_servers, wait_for_epochs
 from tests.search.reliability import sabotage
 from tests.search.reliability.forked import everything

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from search.journal import encode
+from search.runs.journal import encode
 from tests.search.example import run as header
 from tests.search.reliability.crash_points import AFTER, BEFORE, CRASHED, POWER
 from tests.search.reliability.forked import everything

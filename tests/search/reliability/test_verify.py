@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from search.entries import remove
-from search.files import FileLock
-from search.journal import Record, encode, read_journal
+from search.runs.journal import Record, encode, read_journal
+from search.storage.entries import remove
+from search.storage.files import FileLock
 from tests.search.reliability.fork_server import Ended, forked
 from tests.search.reliability.forked import CommandLine
 from tests.search.reliability.laboratory import Laboratory

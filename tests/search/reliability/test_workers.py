@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from search.executors.output import KEPT, LEFT_OUT, LIMIT
-from search.journal import read_journal
+from search.runs.journal import read_journal
 from tests.search.command import members, wait_for_epochs, worker_processes
 from tests.search.command import run as run_really
 from tests.search.reliability import sabotage

@@ -1,0 +1,1 @@
+"""Facts from a run's state: tables, shares, sites. Nothing here knows a display."""

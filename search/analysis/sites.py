@@ -1,0 +1,134 @@
+"""Where attention would go in a space's backbone, and what it would add there."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from hypermodels.attention import Mechanism, mechanism
+from hypermodels.backbones import Site, family
+from hypermodels.configuration import Configuration
+from hypermodels.cost import CostModel
+from hypermodels.knobs import Choice, Value
+from hypermodels.per_stage import PER_STAGE, StagedSection
+from hypermodels.placement import placed
+from search.errors import SpaceError
+from search.space.definition import tuned_sections
+from search.space.space import Space
+
+Row = dict[str, Any]
+
+
+def site_table(space: Space, costs: CostModel) -> list[Row]:
+    """Every port of every site of a space's backbone.
+
+    Of a backbone with tuned knobs it is the one of their defaults.
+
+    Args:
+        space: The `Space`.
+        costs: The `CostModel` of its images.
+
+    Returns:
+        A row for each: site, stage, block, port, the layer and which side of it, map
+        size, channels, whether the space can place attention there, and for each
+        attention type on offer the parameters and multiply-adds that it would add with
+        the defaults of its tuned knobs, or `None` where it does not fit.
+
+    Raises:
+        SpaceError: If the backbone does not fit the images.
+    """
+    configuration = space.configuration({})
+    reason = costs.infeasible(_without_attention(configuration))
+    if reason is not None:
+        raise SpaceError(f"{space.source}: {reason}.")
+    backbone = costs.backbone(configuration.backbone)
+    offered = _offered(space, configuration, backbone.sites)
+    if not offered and _offers_attention(space):
+        reason = costs.infeasible(configuration) or "it offers attention at no place"
+        raise SpaceError(f"{space.source}: {reason}.")
+    rows = []
+    for site in backbone.sites:
+        for port, tap in site.ports.items():
+            shape = backbone.shapes[tap]
+            row: Row = {
+                "site": site.name,
+                "stage": site.stage,
+                "block": site.block,
+                "port": port,
+                "layer": tap.layer,
+                "side": tap.side,
+                "map": f"{shape[0]}x{shape[1]}",
+                "channels": shape[2],
+                "offered": (site.name, port) in offered,
+            }
+            for kind, settings in _types(space, site.stage):
+                layer = kind.layer
+                assert layer is not None, "types without a layer add nothing"
+                fits = layer.misfit(shape, settings) is None
+                row[f"{kind.name}.parameters"] = (
+                    layer.parameters(shape, settings) if fits else None
+                )
+                row[f"{kind.name}.macs"] = layer.macs(shape, settings) if fits else None
+            rows.append(row)
+    return rows
+
+
+def _offered(
+    space: Space, configuration: Configuration, sites: tuple[Site, ...]
+) -> set[tuple[str, str]]:
+    """The sites and ports at which some configuration of the space has attention."""
+    chosen = family(str(configuration.backbone["family"]))
+    standard = chosen.standard_placement(configuration.backbone)
+    return {
+        (place.site.name, place.port)
+        for ports, stages, blocks in itertools.product(
+            _values(space, "placement", standard),
+            _values(space, "stages", "all"),
+            _values(space, "blocks", "all"),
+        )
+        for place in placed(sites, str(ports), stages=str(stages), blocks=str(blocks))
+        if any(name != "none" for name in _types_in(space, place.site.stage))
+    }
+
+
+def _types(space: Space, stage: int) -> Iterator[tuple[Mechanism, dict[str, Value]]]:
+    """The attention types on offer anywhere, with the settings they would have in a stage."""
+    section = _section()
+    common = section.of_stage(space.settings["attention"], stage)
+    for name in section.selected(space.settings["attention"]):
+        kind = mechanism(name)
+        if kind.layer is not None:
+            attention = {**common, section.selector.name: name, PER_STAGE.name: ""}
+            resolved = Configuration.resolve({**space.settings, "attention": attention})
+            yield kind, kind.settings(resolved.attention)
+
+
+def _offers_attention(space: Space) -> bool:
+    """Whether any type of attention on offer has a layer."""
+    return any(
+        mechanism(name).layer is not None
+        for name in _section().selected(space.settings["attention"])
+    )
+
+
+def _types_in(space: Space, stage: int) -> tuple[str, ...]:
+    section = _section()
+    return section.selected(section.of_stage(space.settings["attention"], stage))
+
+
+def _section() -> StagedSection:
+    section = tuned_sections()["attention"]
+    assert isinstance(section, StagedSection)
+    return section
+
+
+def _values(space: Space, knob: str, default: Value) -> tuple[Value, ...]:
+    """What a knob of the attention can be in a space."""
+    setting = space.settings["attention"].get(knob, default)
+    return setting.values if isinstance(setting, Choice) else (setting,)  # type: ignore[return-value]
+
+
+def _without_attention(configuration: Configuration) -> Configuration:
+    return dataclasses.replace(configuration, attention={"type": "none"})

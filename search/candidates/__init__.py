@@ -1,0 +1,1 @@
+"""Which configurations a search tries: drawn from its space, counted, refused where infeasible."""

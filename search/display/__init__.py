@@ -1,0 +1,1 @@
+"""What a person sees: the panel, the lines, the final report."""

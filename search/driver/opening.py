@@ -1,0 +1,190 @@
+"""Opens a run directory for driving: a new one, or one of the same search."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from hypermodels.cost import CostModel
+from search.candidates.sampling import check_feasible, check_pretrained
+from search.data import Dataset, PreparedInfo, Progress, no_progress, open_prepared, prepare
+from search.data.manifest import MANIFEST
+from search.driver.describing import describe_foreign
+from search.errors import START_ANEW, RunDirectoryError
+from search.runs.clearing import clear, is_half_cleared, is_run
+from search.runs.descriptions import Descriptions, notices_of
+from search.runs.image_spec import image_spec
+from search.runs.journal import Journal, Record, read_journal
+from search.runs.layout import (
+    checkpoint_path,
+    data_folder,
+    journal_path,
+    lock_path,
+    refuse_strange_entries,
+)
+from search.runs.records import FORMAT
+from search.runs.resume_guard import backbone_files, guard, versions
+from search.runs.run import Run, read_run
+from search.runs.source_guard import check_same, check_source
+from search.runs.state import RunState
+from search.space.data_of import data_notices, dataset_of, image_of, split_settings
+from search.space.space import Space
+from search.storage.entries import ensure_folder
+from search.storage.files import FileLock, make_folder, remove_leftovers, storage_errors
+
+
+@contextlib.contextmanager
+def open_run(
+    space: Space,
+    path: Path,
+    *,
+    overwrite: bool = False,
+    mend_data: bool = False,
+    searching: bool = False,
+    progress: Progress = no_progress,
+) -> Iterator[Run]:
+    """Opens a run directory for driving: a new one, or one of the same search.
+
+    The data is loaded and checked before anything is written.
+
+    Args:
+        space: The `Space`.
+        path: The run directory.
+        overwrite: Boolean, whether to delete a run that is there. Where that was broken
+            off, it is done whatever is said now: most of the run may be gone.
+        mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
+        searching: Boolean, whether a search is to begin or go on: the data of a run that
+            is there is compared with its source, and a run of another space in which no
+            trial was ever started makes room.
+        progress: Called while data is loaded and prepared.
+
+    Yields:
+        The `Run`, locked until the block ends.
+
+    Raises:
+        RunDirectoryError: If the directory belongs to another search or program.
+        RunLockedError: If another process drives it.
+        DataError: If the data cannot be used.
+        StorageError: If the directory cannot be written.
+    """
+    with storage_errors("the run directory", path):  # it may be forbidden to look
+        there = is_run(path, overwrite)
+        if not overwrite:
+            refuse_strange_entries(path)
+        missing = mend_data and not (data_folder(path) / MANIFEST).exists()
+        untrained = searching and there and not overwrite and _is_another_untrained(space, path)
+    dataset: Dataset | None = None
+    notices: list[str] = []
+    described: dict[str, Record] = {}
+    if not there or overwrite or missing or untrained:
+        dataset, notices, described = _checked_data(space, progress)
+    with storage_errors("the run directory", path):
+        make_folder(path)
+        lock = FileLock(lock_path(path))
+        lock.acquire()
+    extension: Record | None = None
+    try:
+        remove_leftovers(path)
+        # Again: another process may have driven it until just now.
+        there = is_run(path, overwrite)
+        if untrained:  # unless somebody has trained in it since
+            untrained = there and _is_another_untrained(space, path)
+        if (there and (overwrite or untrained)) or is_half_cleared(path):
+            clear(path)
+        with storage_errors("the run directory", path):
+            refuse_strange_entries(path)
+        goes_on = there and not overwrite and not untrained
+        if goes_on:
+            extension = guard(space, path)
+        remarks: list[str] = []
+        if dataset is not None:
+            if goes_on:
+                check_same(dataset, split_settings(space), read_run(path).header["data"])
+            # A run that was killed before its first record has data but no journal yet.
+            info = prepare(dataset, split_settings(space), data_folder(path), progress)
+        else:
+            info = open_prepared(data_folder(path)).info
+            if searching:
+                remarks = check_source(
+                    info,
+                    data_folder(path),
+                    split_settings(space),
+                    lambda: dataset_of(space, progress),
+                )
+        with storage_errors("the run directory", path):
+            ensure_folder(checkpoint_path(path, "0000").parent)
+        journal = Journal(journal_path(path))
+        try:
+            state = RunState.replay(journal.records)
+            run = Run(path, space, info, journal, state, bool(journal.records), tuple(remarks))
+            if not journal.records:
+                run.record(_header(space, info, notices))
+                for record in described.values():
+                    run.record(record)
+            elif state.header["data"] != info.fingerprint:
+                raise RunDirectoryError(
+                    f"the data in {data_folder(path)} is not the data this run started with. "
+                    f"Restore it. {START_ANEW}"
+                )
+            if extension:
+                run.record(extension)
+            # Those of a run that was killed after its first record.
+            for record in describe_foreign(
+                space, image_spec(info), state.descriptions, progress
+            ).values():
+                run.record(record)
+            yield run
+        finally:
+            # A worker whose fork server was killed ends itself, in the middle of whatever.
+            remove_leftovers(path)
+            journal.close()
+    finally:
+        lock.release()
+
+
+def _checked_data(
+    space: Space, progress: Progress
+) -> tuple[Dataset, list[str], dict[str, Record]]:
+    """Loads the data and makes sure that the search can start on it.
+
+    Returns:
+        The data, sentences on what was left out or assumed, and the records of the
+        backbones that were tried.
+    """
+    dataset = dataset_of(space, progress)
+    notices = data_notices(dataset, split_settings(space))
+    backbone_files(space)  # raises if one cannot be read
+    image = image_of(dataset)
+    described = describe_foreign(space, image, {}, progress)
+    check_feasible(space, CostModel(image, Descriptions(described)), progress)
+    check_pretrained(space, image)
+    return dataset, [*notices, *notices_of(described)], described
+
+
+def _is_another_untrained(space: Space, path: Path) -> bool:
+    """Whether a run of another space is there of which no trial was ever started.
+
+    Somebody corrected a space, or a network, that was refused: there is nothing to keep.
+    """
+    if RunState.replay(read_journal(journal_path(path))[0]).trials:
+        return False
+    try:
+        guard(space, path)
+    except RunDirectoryError:
+        return True
+    return False
+
+
+def _header(space: Space, info: PreparedInfo, notices: list[str]) -> Record:
+    return {
+        "type": "run",
+        "format": FORMAT,
+        "space": space.to_dict(),
+        "data": info.fingerprint,
+        "versions": versions(),
+        "files": backbone_files(space),
+        "notices": notices,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

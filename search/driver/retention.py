@@ -1,0 +1,45 @@
+"""Which checkpoints stay: those that can still be promoted or exported, and what is asked for.
+
+A lineage that is out of the race can be trained again from its first epoch with the same
+result, so what is deleted is time, never information.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from search.algorithms.base import Algorithm
+from search.runs.layout import checkpoints, fence_path
+from search.runs.run import Run
+
+
+def discard_unneeded(run: Run, algorithm: Algorithm, keep: int) -> None:
+    """Deletes the checkpoints of lineages that are out of the race.
+
+    Args:
+        run: The open `Run`.
+        algorithm: The decisions.
+        keep: Integer, how many of the best finished lineages stay in any case; at least
+            one, which is what an export takes.
+    """
+    stay = algorithm.resumable(run.state.outcomes())
+    best: dict[str, None] = {}
+    for trial in run.state.best_first(maximise=run.space.maximise):
+        best.setdefault(trial.lineage)
+        if len(best) == max(1, keep):
+            break
+    for path in checkpoints(run.path):
+        if path.stem not in stay and path.stem not in best:
+            # A file that cannot be deleted costs room and nothing else.
+            with contextlib.suppress(OSError):
+                path.unlink()
+                fence_path(run.path, path.stem).unlink(missing_ok=True)
+
+
+def bytes_kept(run: Run) -> int:
+    """What the checkpoints of a run take on disk."""
+    total = 0
+    for path in checkpoints(run.path):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total

@@ -1,0 +1,69 @@
+"""From the `data` section of a space to the data set and what it says of itself."""
+
+from __future__ import annotations
+
+from hypermodels.image import ImageSpec
+from search.data import (
+    Dataset,
+    Progress,
+    SplitSettings,
+    count_classes,
+    imbalance_notice,
+    load_dataset,
+    no_progress,
+)
+from search.space.space import Space
+
+
+def split_settings(space: Space) -> SplitSettings:
+    """The space's `data:` section as the data package takes it."""
+    validation = float(space.data["validation"])
+    return SplitSettings(
+        int(validation) if validation >= 1 else validation,
+        int(space.data["limit"]) or None,
+        int(space.search["seed"]),
+    )
+
+
+def data_notices(dataset: Dataset, settings: SplitSettings) -> list[str]:
+    """What there is to say about the data and its splits.
+
+    Raises:
+        DataError: If the splits cannot be cut.
+    """
+    uneven = imbalance_notice(count_classes(dataset, settings), dataset.class_names)
+    return [*dataset.notices, uneven] if uneven else list(dataset.notices)
+
+
+def image_of_data(space: Space, progress: Progress = no_progress) -> tuple[ImageSpec, list[str]]:
+    """What the networks of a space take and give, without preparing its data.
+
+    Returns:
+        The `ImageSpec`, and sentences on what was left out or assumed of the data.
+
+    Raises:
+        DataError: If the search would refuse the data.
+    """
+    name = str(space.data["name"])
+    if name in CIFAR_CLASSES:
+        return ImageSpec((32, 32, 3), CIFAR_CLASSES[name]), []
+    dataset = dataset_of(space, progress)
+    return image_of(dataset), data_notices(dataset, split_settings(space))
+
+
+def image_of(dataset: Dataset) -> ImageSpec:
+    height, width, channels = dataset.train.images.shape[1:]
+    return ImageSpec((height, width, channels), len(dataset.class_names))
+
+
+def dataset_of(space: Space, progress: Progress) -> Dataset:
+    return load_dataset(
+        str(space.data["name"]),
+        test_fraction=float(space.data["test_fraction"]),
+        image_size=int(space.data["image_size"]) or None,
+        progress=progress,
+    )
+
+
+CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100, "cifar10-sample": 10}
+"""Data sets whose images are known without looking."""

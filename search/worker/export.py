@@ -1,0 +1,300 @@
+"""The worker's side of an export, in processes of their own: take, save, compare twice.
+
+The first has the backend that the search trains on: it takes the trained weights and the
+scores that they give. The second has TensorFlow, whatever the search trains on: it builds
+the same network, gives it the weights and saves it. Two more load what was saved, the
+SavedModel and `model.keras`, as a stranger would, and compare the scores.
+
+The same is gone through with the untrained network before a search begins, so that
+what cannot be exported is known before anything is trained; see `rehearsal.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from hypermodels.backbones import family
+from hypermodels.backbones.reasons import reason_of
+from hypermodels.backbones.remake import objects_of
+from hypermodels.checking import check_probabilities
+from hypermodels.configuration import Configuration
+from hypermodels.network import build_network
+from hypermodels.serving import serving_model
+from search.data import PreparedData, Split, constant_answer, counts_of, open_prepared, open_test
+from search.errors import ExportError
+from search.messages import ExportRequest
+from search.runs.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
+from search.runs.image_spec import image_spec
+from search.runs.layout import checkpoint_path, data_folder
+from search.worker.checkpoint import load_checkpoint
+from search.worker.train import (
+    EVALUATION_BATCH,
+    Report,
+    compiled_model,
+    predict,
+    use_averaged_weights,
+    validate,
+)
+
+TOLERANCE = 1e-4
+"""Largest difference of a class score that counts as the same model."""
+
+REHEARSED = 8
+"""Images that a rehearsal scores."""
+
+_ON_THE_SCALE = "Expected raw images, 0 to 255, or images divided by 255, 0 to 1."
+
+
+def take(request: ExportRequest, report: Report) -> dict[str, Any]:
+    """Takes a trial's weights and the scores that they give.
+
+    Returns:
+        A dict with `epochs`, `validation` and `test` metrics and the image counts; empty
+        for a rehearsal.
+
+    Raises:
+        ExportError: If the model does not give the recorded score any more, or its scores
+            are no probabilities.
+    """
+    data = open_prepared(data_folder(request.assignment.run_directory))
+    configuration = Configuration.from_dict(request.assignment.configuration)
+    trained = compiled_model(request.assignment, data, configuration)
+    validation = {} if request.rehearsal else _trained(request, trained, data)
+    network = _network(request, data)
+    network.set_weights(trained.get_weights())
+    # Opening the test images reads and hashes them all, so it is done once.
+    test = None if request.rehearsal else _test(request)
+    scores = predict(network, _images(request) if test is None else test.images)
+    check_probabilities(scores, f"the network of trial {request.assignment.trial_id}")
+    np.save(request.target / EXPECTED, scores)
+    np.savez(request.target / WEIGHTS, *network.get_weights())
+    if test is None:
+        return {}
+    labels = test.labels
+    answer, share = constant_answer(counts_of(labels, len(data.info.class_names)))
+    right = int((scores.argmax(axis=1) == labels).sum())
+    return {
+        "epochs": request.assignment.epochs,
+        "validation": validation,
+        "validation_images": len(data.validation.labels),
+        "test": {"accuracy": right / len(labels), "correct": right},
+        "test_images": len(labels),
+        "constant_answer": {"accuracy": share, "class": data.info.class_names[answer]},
+        "classes": len(data.info.class_names),
+    }
+
+
+def save(request: ExportRequest, report: Report) -> dict[str, Any]:
+    """Saves the model in both formats; runs on TensorFlow.
+
+    Returns:
+        A dict with `missing`, why a format could not be written, by its name; and with
+        `custom_objects`, where `model.keras` needs a person's own to be loaded.
+
+    Raises:
+        ExportError: If the network is not built as it was in the first process.
+    """
+    data = open_prepared(data_folder(request.assignment.run_directory))
+    network = _network(request, data)
+    with np.load(request.target / WEIGHTS, allow_pickle=False) as archive:
+        weights = [archive[name] for name in archive.files]
+    if request.rehearsal and request.backend == "tensorflow":
+        _check_same_start(network, weights)
+    network.set_weights(weights)
+    served = serving_model(network)
+    names = "".join(f"{name}\n" for name in data.info.class_names)
+    (request.target / "class_names.txt").write_text(names, encoding="utf-8")
+    _save_for_tensorflow(served, request.target / SAVED_MODEL)
+    missing = {}
+    try:
+        served.save(request.target / KERAS_FILE)
+    except Exception as error:  # a person's layers raise what they like
+        (request.target / KERAS_FILE).unlink(missing_ok=True)
+        missing[KERAS_FILE] = reason_of(error)
+    return {"missing": missing, "custom_objects": _unregistered(served)}
+
+
+def compare(request: ExportRequest, report: Report) -> dict[str, Any]:
+    """Loads the SavedModel, in a process that did not make it, and compares its scores.
+
+    Returns:
+        A dict with the `largest_difference` of a class score.
+
+    Raises:
+        ExportError: If it differs by more than `TOLERANCE`, or from one call to the next.
+    """
+    import tensorflow as tf
+
+    with contextlib.chdir(request.target):  # TensorFlow takes `[` in a path for a pattern
+        served = tf.saved_model.load(SAVED_MODEL)
+    images = _images(request)
+
+    def scores() -> np.ndarray:
+        size = EVALUATION_BATCH
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
+        return np.concatenate([served.serve(tf.constant(batch)).numpy() for batch in batches])
+
+    first = scores()
+    difference = _difference(first, request, SAVED_MODEL)
+    again = _scores_of_a_few(served.serve, images)
+    if not np.array_equal(again, _scores_of_a_few(served.serve, images)):
+        raise ExportError(
+            f"the exported {SAVED_MODEL} gives other scores for the same images when it is "
+            "called again. It was not kept."
+        )
+    return {"largest_difference": difference}
+
+
+def compare_keras(request: ExportRequest, report: Report) -> dict[str, Any]:
+    """Loads `model.keras` on the search's own backend and compares its scores.
+
+    What is wrong with it takes the file away, not the export.
+
+    Returns:
+        A dict with the `largest_difference` of a class score, or why it is `missing`.
+    """
+    path = request.target / KERAS_FILE
+    try:
+        # Nothing that the file carries as code is run.
+        with keras.saving.custom_object_scope(_objects(request)):
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        images = _images(request)
+        scores = predict(model, images)
+        few = images[:REHEARSED]
+        called = np.asarray(keras.ops.convert_to_numpy(model(few)))
+        if not np.abs(called - scores[: len(few)]).max() <= TOLERANCE:
+            raise ExportError("it gives other scores when it is called than when it predicts")
+        return {"largest_difference": _difference(scores, request, path.name)}
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return {"missing": reason_of(error)}
+
+
+# ---- parts of the steps ---------------------------------------------------------------------
+
+
+def _network(request: ExportRequest, data: PreparedData) -> keras.Model:
+    """The network of the request at its initial state, computing in `float32`."""
+    configuration = Configuration.from_dict(request.assignment.configuration)
+    return build_network(configuration, image_spec(data.info), seed=request.assignment.seed)
+
+
+def _images(request: ExportRequest) -> np.ndarray:
+    """The test images; for a rehearsal, which may not see them, some training images."""
+    if request.rehearsal:
+        folder = data_folder(request.assignment.run_directory)
+        return np.asarray(open_prepared(folder).train.images[:REHEARSED])
+    return np.asarray(_test(request).images)
+
+
+def _test(request: ExportRequest) -> Split:
+    return open_test(data_folder(request.assignment.run_directory))
+
+
+def _trained(request: ExportRequest, model: keras.Model, data: PreparedData) -> dict[str, float]:
+    """Brings a model to the state of its trial; returns its validation metrics."""
+    assignment = request.assignment
+    curve = load_checkpoint(
+        checkpoint_path(assignment.run_directory, assignment.lineage),
+        model,
+        assignment.training(data.info.fingerprint),
+    )
+    if len(curve) != assignment.epochs:
+        raise ExportError(
+            f"the checkpoint of trial {assignment.trial_id} stands at epoch {len(curve)}, not "
+            f"at {assignment.epochs}: its training goes on. Finish the search first."
+        )
+    validation = validate(model, data.validation)
+    if abs(validation[assignment.objective] - request.score) > 1e-6:
+        raise ExportError(
+            f"trial {assignment.trial_id} was recorded with {assignment.objective} "
+            f"{request.score}, but its checkpoint gives {validation[assignment.objective]}."
+        )
+    use_averaged_weights(model)
+    return validation
+
+
+def _check_same_start(network: keras.Model, weights: list[np.ndarray]) -> None:
+    """A resumed search builds its networks in other processes: they must start alike."""
+    for variable, there in zip(network.weights, weights, strict=True):
+        if not np.array_equal(np.asarray(variable), there):
+            raise ExportError(
+                f"the weight {variable.path} starts from other values in another process, so "
+                "trials would not start alike. Draw it with an initializer of Keras"
+            )
+
+
+def _save_for_tensorflow(served: keras.Model, folder: Path) -> None:
+    """Writes a SavedModel whose `serve` takes raw images as `uint8`, or as floats.
+
+    Other whole numbers are on the scale 0 to 255, floats on that or, divided by 255, from 0
+    to 1; see `RawImages`. Values on no such scale are an error, as another shape is.
+    """
+    import tensorflow as tf
+    from keras.export import ExportArchive
+
+    shape = (None, *served.input.shape[1:])
+
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
+    def network(images: Any) -> Any:
+        return served(images, training=False)
+
+    @tf.function(autograph=False)
+    def serve(images: Any) -> Any:
+        if images.dtype == tf.uint8:
+            return network(tf.cast(images, tf.float32))
+        checks = [
+            tf.debugging.assert_greater_equal(images, tf.zeros((), images.dtype), _ON_THE_SCALE),
+            tf.debugging.assert_less_equal(images, tf.constant(255, images.dtype), _ON_THE_SCALE),
+        ]
+        with tf.control_dependencies(checks):
+            scores = network(tf.cast(images, tf.float32))
+        return tf.debugging.assert_all_finite(scores, _ON_THE_SCALE)
+
+    integers, floats = (tf.int32, tf.int64), (tf.float32, tf.float64, tf.float16)
+    for dtype in (tf.uint8, *integers, *floats):  # the first is the default signature
+        serve.get_concrete_function(tf.TensorSpec(shape, dtype, name="image"))
+    archive = ExportArchive()
+    archive.track(served)
+    archive.add_endpoint("serve", serve)
+    with contextlib.chdir(folder.parent):  # TensorFlow takes `[` in a path for a pattern
+        archive.write_out(folder.name, verbose=False)
+
+
+def _scores_of_a_few(serve: Any, images: np.ndarray) -> np.ndarray:
+    return np.asarray(serve(images[:REHEARSED]))
+
+
+def _difference(scores: np.ndarray, request: ExportRequest, name: str) -> float:
+    expected = np.load(request.target / EXPECTED, allow_pickle=False)
+    difference = float(np.abs(scores - expected).max())
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"the exported {name} differs from the trained model by {difference:.3g} in a "
+            f"class score; at most {TOLERANCE:g} was expected. It was not kept."
+        )
+    return difference
+
+
+def _objects(request: ExportRequest) -> dict[str, Any]:
+    """A person's own classes and functions that the model is made of, by name."""
+    configuration = request.assignment.configuration
+    if not family(str(configuration["backbone"]["family"])).foreign:
+        return {}
+    data = open_prepared(data_folder(request.assignment.run_directory))
+    return objects_of(_network(request, data))
+
+
+def _unregistered(served: keras.Model) -> dict[str, str]:
+    """The objects that `load_model` must be given, by name: where each is defined."""
+    return {
+        name: f"{held.__module__}.{held.__qualname__}"
+        for name, held in sorted(objects_of(served).items())
+        if keras.saving.get_registered_object(keras.saving.get_registered_name(held)) is None
+    }
