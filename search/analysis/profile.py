@@ -25,10 +25,10 @@ def profile(state: RunState) -> dict[str, float]:
     at_work = found["start"] + sum(trial.seconds for trial in trials)
     found["other"] = max(0.0, at_work - sum(found.values()))
     if state.sessions:
-        offered = sum(session["workers"] * session["seconds"] for session in state.sessions)
+        offered = sum(session.workers * session.seconds for session in state.sessions)
         worked = found["start"] + sum(trial.seconds for trial in state.trials.values())
         found["idle"] = max(0.0, offered - worked)
-        found["driver"] = sum(session["driver_seconds"] for session in state.sessions)
+        found["driver"] = sum(session.driver_seconds for session in state.sessions)
     return {name: round(seconds, 3) for name, seconds in found.items()}
 
 

@@ -13,6 +13,7 @@ from hypermodels.knobs import Value
 from hypermodels.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
 from search.analysis.profile import in_words, profile
 from search.messages import PHASES
+from search.runs.records import to_record
 from search.runs.state import FAILED, RunState, TrialState
 from search.storage.files import storage_errors, write_text
 from search.text import counted as counted
@@ -49,20 +50,18 @@ def value_columns(state: RunState) -> list[str]:
     varied = [
         name for name in names if len({str(flat[name]) for flat in flats if name in flat}) > 1
     ]
-    order = [
-        f"{section}.{key}" for section in state.header["space"] for key in _keys(state, section)
-    ]
+    order = [f"{section}.{key}" for section in state.header.space for key in _keys(state, section)]
     tuned = [name for name in order if name in varied]
     return [*tuned, *(name for name in varied if name not in tuned)]
 
 
 def _keys(state: RunState, section: str) -> list[str]:
-    content = state.header["space"][section]
+    content = state.header.space[section]
     return list(content) if isinstance(content, dict) else []
 
 
 def _row(state: RunState, trial: TrialState, columns: list[str]) -> Row:
-    objective = state.header["space"]["search"]["objective"]
+    objective = state.objective
     curve = state.curves.get(trial.lineage, [])
     last = (
         curve[trial.epochs - 1] if trial.score is not None and len(curve) >= trial.epochs else {}
@@ -72,11 +71,11 @@ def _row(state: RunState, trial: TrialState, columns: list[str]) -> Row:
     return {
         "trial": trial.trial_id,
         "status": trial.status,
-        "bracket": trial.bracket,
-        "rung": trial.rung,
+        "bracket": trial.spec.bracket,
+        "rung": trial.spec.rung,
         "epochs": trial.epochs,
-        "parent": trial.parent,
-        "preset": trial.preset,
+        "parent": trial.spec.parent,
+        "preset": trial.spec.candidate.preset,
         objective: trial.score,
         **{name: last.get(name) for name in other},
         "parameters": trial.parameters,
@@ -106,11 +105,11 @@ def to_json(state: RunState) -> str:
         for trial in state.trials.values()
     }
     content = {
-        "run": {key: value for key, value in state.header.items() if key != "type"},
+        "run": {key: value for key, value in to_record(state.header).items() if key != "type"},
         "trials": [_with_output(state, row) for row in rows(state)],
         "curves": {name: curves[name] for name in sorted(curves)},
-        "test_reads": state.test_reads,
-        "exports": state.exports,
+        "test_reads": [to_record(read) for read in state.test_reads],
+        "exports": [to_record(export) for export in state.exports],
         "profile": profile(state),
     }
     return json.dumps(content, indent=2) + "\n"
@@ -124,7 +123,7 @@ def _with_output(state: RunState, row: Row) -> Row:
 
 def to_markdown(state: RunState) -> str:
     """The table and what it says, best trials first."""
-    objective = state.header["space"]["search"]["objective"]
+    objective = state.objective
     maximise = objective.endswith("accuracy")
     by_id = {row["trial"]: row for row in rows(state)}
     ranked = [by_id[trial.trial_id] for trial in state.best_first(maximise=maximise)]
@@ -165,7 +164,7 @@ def to_markdown(state: RunState) -> str:
 
 def _noticed(state: RunState) -> list[str]:
     """What was said when the run began, under a heading of its own."""
-    notices = state.header.get("notices")
+    notices = state.header.notices
     if not notices:
         return []
     return ["", "## Said when the run began", "", *(f"* {markdown(each)}" for each in notices)]
@@ -173,7 +172,7 @@ def _noticed(state: RunState) -> list[str]:
 
 def findings(state: RunState) -> list[str]:
     """What the table says and what it does not, in sentences."""
-    objective = state.header["space"]["search"]["objective"]
+    objective = state.objective
     ranked = state.best_first(maximise=objective.endswith("accuracy"))
     if not ranked:
         return ["No trial has finished."]
@@ -246,15 +245,15 @@ def described(state: RunState, trial: TrialState, section: str = "attention") ->
     settings = trial.configuration.to_dict()[section]
     words = [
         _word(key, settings[key])
-        for key, setting in state.header["space"][section].items()
+        for key, setting in state.header.space[section].items()
         if isinstance(setting, dict) and key in settings and key != "type"
         # What single stages have stands with their types.
         if not STAGE_KEY.fullmatch(key)
     ]
     if section == "attention":
         words.insert(0, attention_label(trial.configuration.attention))
-        if trial.preset and trial.preset != "none":
-            words.append(f"({trial.preset})")
+        if trial.spec.candidate.preset and trial.spec.candidate.preset != "none":
+            words.append(f"({trial.spec.candidate.preset})")
     return " ".join(words)
 
 

@@ -100,9 +100,10 @@ class Progress:
             if trial.status == FAILED
             else f"{objective} {shown(trial.score)}"
         )
+        spec = trial.spec
         return (
             f"[{done:>3} done, about {self._left()} left] trial {trial.trial_id:<7} "
-            f"bracket {trial.bracket} rung {trial.rung} epochs {trial.epochs:<3} {what}  "
+            f"bracket {spec.bracket} rung {spec.rung} epochs {spec.epochs:<3} {what}  "
             f"{self._values(trial)}"
         )
 
@@ -159,7 +160,7 @@ class Progress:
     def _bracket_table(self) -> Table:
         """Finished trials of each rung, bracket by bracket."""
         finished = Counter(
-            (trial.full_epochs, trial.bracket, trial.epochs)
+            (trial.spec.full_epochs, trial.spec.bracket, trial.epochs)
             for trial in self._run.state.trials.values()
             if trial.score is not None
         )

@@ -114,7 +114,7 @@ def print_notices(console: Console, notices: Sequence[str]) -> None:
 
 def print_table(console: Console, state: RunState, limit: int | None = None) -> None:
     """Prints the trials, best first, and what they say."""
-    objective = state.header["space"]["search"]["objective"]
+    objective = state.objective
     ranked = state.best_first(maximise=objective.endswith("accuracy"))
     rest = [trial for _, trial in sorted(state.trials.items()) if trial.score is None]
     sections = [
@@ -132,7 +132,7 @@ def print_table(console: Console, state: RunState, limit: int | None = None) -> 
         table.add_row(
             *cells(
                 trial.trial_id,
-                trial.bracket,
+                trial.spec.bracket,
                 trial.epochs,
                 shown(trial.score) if trial.ended and not trial.reason else trial.status.lower(),
                 shown(trial.parameters),

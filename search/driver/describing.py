@@ -18,7 +18,7 @@ from search.errors import SpaceError, StorageError
 from search.executors.local import LocalExecutor
 from search.messages import DescribeRequest, Task
 from search.runs.descriptions import Settings, is_foreign
-from search.runs.journal import Record
+from search.runs.records import BackboneDescribed
 from search.space.definition import tuned_sections
 from search.space.space import Space
 
@@ -27,24 +27,24 @@ MOST = 64
 
 
 def describe_foreign(
-    space: Space, image: ImageSpec, known: Mapping[str, Record], progress: Progress
-) -> dict[str, Record]:
+    space: Space, image: ImageSpec, known: Mapping[str, BackboneDescribed], progress: Progress
+) -> dict[str, BackboneDescribed]:
     """Looks at every foreign backbone of a space that is not known yet.
 
     Args:
         space: The `Space`.
         image: The `ImageSpec` of its data.
-        known: Records that there are, by the digest of their settings.
+        known: What is known already, by the digest of their settings.
         progress: Called while a worker builds.
 
     Returns:
-        A record `backbone` for each, by the digest of its settings.
+        What was found of each, by the digest of its settings.
 
     Raises:
         SpaceError: If building one ends the process.
         StorageError: If no process could be started.
     """
-    found: dict[str, Record] = {}
+    found: dict[str, BackboneDescribed] = {}
     unknown = (each for each in _foreign(space) if digest(dict(each)) not in known)
     missing = list(itertools.islice(unknown, MOST + 1))
     if not missing:
@@ -68,11 +68,7 @@ def describe_foreign(
             trying = f"Trying {settings['model']} in a worker process"
             check = partial(progress, trying, index, len(missing))
             result = run_to_end(executor, task, check, what, SpaceError)
-            found[digest(dict(settings))] = {
-                "type": "backbone",
-                "settings": dict(settings),
-                **result,
-            }
+            found[digest(dict(settings))] = BackboneDescribed(settings=dict(settings), **result)
     return found
 
 

@@ -22,6 +22,7 @@ from search.messages import Assignment, ExportRequest, Task
 from search.runs.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.runs.exported_files import exported_files
 from search.runs.layout import best_folder, checkpoint_path
+from search.runs.records import ModelExported, TestRead
 from search.runs.run import Run
 from search.runs.state import TrialState
 from search.storage.entries import kind_of, remove
@@ -61,14 +62,14 @@ def export_best(run: Run, executor: Executor, progress: Progress) -> Exported:
     best = _best(run)
     folder = best_folder(run.path)
     for record in reversed(run.state.exports):
-        if record["trial"] == best.trial_id and (folder / "metrics.json").exists():
-            return Exported(folder, best.trial_id, record["metrics"])
+        if record.trial == best.trial_id and (folder / "metrics.json").exists():
+            return Exported(folder, best.trial_id, record.metrics)
     target = run.path / "best.partial"
     with storage_errors("the exported model", target):
         remove(target)
         target.mkdir()
     _record_test_read(run, best.trial_id)
-    assignment = assignment_of(run, best)
+    assignment = assignment_of(run, best.spec)
     request = ExportRequest(
         assignment, float(best.score or 0.0), target.resolve(), keras_backend()
     )
@@ -94,7 +95,7 @@ def export_best(run: Run, executor: Executor, progress: Progress) -> Exported:
         write_text(target / "hyperparameters.yaml", fixed_space(run, best))
         files = exported_files(target)
         _publish(target, folder)
-    run.record({"type": "export", "trial": best.trial_id, "metrics": metrics, "files": files})
+    run.record(ModelExported(trial=best.trial_id, metrics=metrics, files=files))
     return Exported(folder, best.trial_id, metrics)
 
 
@@ -104,18 +105,17 @@ def _record_test_read(run: Run, trial_id: str) -> None:
     An export that was broken off and is made again is one look: it had not said what it
     saw, and the same trained model gives the same figures again.
     """
-    looks = sum(record.get("trial") == trial_id for record in run.state.test_reads)
-    exports = sum(record["trial"] == trial_id for record in run.state.exports)
+    looks = sum(record.trial == trial_id for record in run.state.test_reads)
+    exports = sum(record.trial == trial_id for record in run.state.exports)
     if looks > exports:
         return
     again = " again, as the exported files were gone" if exports else ""
     run.record(
-        {
-            "type": "test_read",
-            "trial": trial_id,
-            "purpose": f"export of trial {trial_id}{again}",
-            "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        }
+        TestRead(
+            trial=trial_id,
+            purpose=f"export of trial {trial_id}{again}",
+            time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        )
     )
 
 

@@ -16,7 +16,7 @@ from search.errors import START_ANEW, RunDirectoryError
 from search.runs.clearing import clear, is_half_cleared, is_run
 from search.runs.descriptions import Descriptions, notices_of
 from search.runs.image_spec import image_spec
-from search.runs.journal import Journal, Record, read_journal
+from search.runs.journal import Journal, read_journal
 from search.runs.layout import (
     checkpoint_path,
     data_folder,
@@ -24,7 +24,7 @@ from search.runs.layout import (
     lock_path,
     refuse_strange_entries,
 )
-from search.runs.records import FORMAT
+from search.runs.records import BackboneDescribed, RunBegan, SearchExtended
 from search.runs.resume_guard import backbone_files, guard, versions
 from search.runs.run import Run, read_run
 from search.runs.source_guard import check_same, check_source
@@ -77,14 +77,14 @@ def open_run(
         untrained = searching and there and not overwrite and _is_another_untrained(space, path)
     dataset: Dataset | None = None
     notices: list[str] = []
-    described: dict[str, Record] = {}
+    described: dict[str, BackboneDescribed] = {}
     if not there or overwrite or missing or untrained:
         dataset, notices, described = _checked_data(space, progress)
     with storage_errors("the run directory", path):
         make_folder(path)
         lock = FileLock(lock_path(path))
         lock.acquire()
-    extension: Record | None = None
+    extension: SearchExtended | None = None
     try:
         remove_leftovers(path)
         # Again: another process may have driven it until just now.
@@ -101,7 +101,7 @@ def open_run(
         remarks: list[str] = []
         if dataset is not None:
             if goes_on:
-                check_same(dataset, split_settings(space), read_run(path).header["data"])
+                check_same(dataset, split_settings(space), read_run(path).header.data)
             # A run that was killed before its first record has data but no journal yet.
             info = prepare(dataset, split_settings(space), data_folder(path), progress)
         else:
@@ -123,7 +123,7 @@ def open_run(
                 run.record(_header(space, info, notices))
                 for record in described.values():
                     run.record(record)
-            elif state.header["data"] != info.fingerprint:
+            elif state.header.data != info.fingerprint:
                 raise RunDirectoryError(
                     f"the data in {data_folder(path)} is not the data this run started with. "
                     f"Restore it. {START_ANEW}"
@@ -146,7 +146,7 @@ def open_run(
 
 def _checked_data(
     space: Space, progress: Progress
-) -> tuple[Dataset, list[str], dict[str, Record]]:
+) -> tuple[Dataset, list[str], dict[str, BackboneDescribed]]:
     """Loads the data and makes sure that the search can start on it.
 
     Returns:
@@ -177,14 +177,12 @@ def _is_another_untrained(space: Space, path: Path) -> bool:
     return False
 
 
-def _header(space: Space, info: PreparedInfo, notices: list[str]) -> Record:
-    return {
-        "type": "run",
-        "format": FORMAT,
-        "space": space.to_dict(),
-        "data": info.fingerprint,
-        "versions": versions(),
-        "files": backbone_files(space),
-        "notices": notices,
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-    }
+def _header(space: Space, info: PreparedInfo, notices: list[str]) -> RunBegan:
+    return RunBegan(
+        space=space.to_dict(),
+        data=info.fingerprint,
+        versions=versions(),
+        files=backbone_files(space),
+        notices=notices,
+        started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    )

@@ -193,7 +193,7 @@ class SearchOracle(kt.Oracle):
         trial.score = state.score
         trial.best_step = state.epochs
         trial.message = state.reason or None
-        parent = self._state.trials.get(state.parent or "")
+        parent = self._state.trials.get(state.spec.parent or "")
         first = parent.epochs if parent else 0
         curve = self._state.curves.get(state.lineage, [])
         for epoch, metrics in enumerate(curve[first : state.epochs], first + 1):

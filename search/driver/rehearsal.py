@@ -22,7 +22,6 @@ from search.runs.descriptions import is_foreign
 from search.runs.export_formats import notes
 from search.runs.layout import rehearsal_folder
 from search.runs.run import Run
-from search.runs.state import planned
 from search.storage.entries import remove
 from search.storage.files import storage_errors
 
@@ -78,7 +77,11 @@ def _rehearse_one(
         remove(folder)
         folder.mkdir()
     request = ExportRequest(
-        assignment_of(run, planned(plan)), 0.0, folder.resolve(), keras_backend(), rehearsal=True
+        assignment_of(run, plan),
+        0.0,
+        folder.resolve(),
+        keras_backend(),
+        rehearsal=True,
     )
     try:
         result = save_model(run, request, executor, progress, f"Trying to export {name}")

@@ -39,10 +39,16 @@ from search.messages import (
 )
 from search.runs.descriptions import Descriptions
 from search.runs.image_spec import image_spec
-from search.runs.journal import Record
 from search.runs.layout import trial_folder
+from search.runs.records import (
+    EpochTrained,
+    SessionEnded,
+    TrialEnded,
+    TrialStarted,
+    WorkerDeath,
+)
 from search.runs.run import Run
-from search.runs.state import COMPLETED, FAILED, TrialState, trial_record
+from search.runs.state import COMPLETED, FAILED
 from search.storage.files import last_lines
 from search.text import counted
 
@@ -132,12 +138,11 @@ class SearchTuner(kt.Tuner):
     def _record_session(self, began: float, used: float) -> None:
         if self._handed_out:
             self._run.record(
-                {
-                    "type": "session",
-                    "workers": self._executor.workers,
-                    "seconds": round(time.monotonic() - began, 3),
-                    "driver_seconds": round(time.process_time() - used, 3),
-                }
+                SessionEnded(
+                    workers=self._executor.workers,
+                    seconds=round(time.monotonic() - began, 3),
+                    driver_seconds=round(time.process_time() - used, 3),
+                )
             )
 
     def _search(self, watcher: Watcher) -> None:
@@ -170,14 +175,14 @@ class SearchTuner(kt.Tuner):
             plan = next(plan for plan in self.oracle.plans() if plan.trial_id == trial.trial_id)
             if plan.trial_id not in self._run.state.trials:
                 cost = self._costs.cost(plan.candidate.configuration)
-                self._run.record(trial_record(plan, cost.parameters, cost.macs))
+                self._run.record(TrialStarted.of(plan, cost.parameters, cost.macs))
             self.oracle.write_views(self._run.path, trial)
             self._executor.submit(worker, self._task(plan))
             self._handed_out += 1
             watcher.started(plan.trial_id)
 
     def _task(self, plan: TrialSpec) -> Task:
-        assignment = assignment_of(self._run, self._run.state.trials[plan.trial_id])
+        assignment = assignment_of(self._run, plan)
         return Task(
             "search.worker.train:train",
             assignment,
@@ -228,23 +233,17 @@ class SearchTuner(kt.Tuner):
         known = len(self._run.state.curves.get(lineage, []))
         if event.epoch > known:
             self._run.record(
-                {
-                    "type": "epoch",
-                    "trial": event.trial_id,
-                    "lineage": lineage,
-                    "epoch": event.epoch,
-                    "metrics": event.metrics,
-                }
+                EpochTrained(
+                    trial=event.trial_id,
+                    lineage=lineage,
+                    epoch=event.epoch,
+                    metrics=event.metrics,
+                )
             )
 
     def _worker_died(self, worker: str, event: WorkerDied) -> None:
         self._run.record(
-            {
-                "type": "death",
-                "trial": event.trial_id,
-                "reason": event.reason,
-                "seconds": round(event.seconds, 3),
-            }
+            WorkerDeath(trial=event.trial_id, reason=event.reason, seconds=round(event.seconds, 3))
         )
         deaths = self._run.state.trials[event.trial_id].deaths
         if deaths < MAX_DEATHS:
@@ -262,19 +261,17 @@ class SearchTuner(kt.Tuner):
         seconds: float,
         profile: dict[str, float] | None = None,
     ) -> None:
-        record: Record = {
-            "type": "ended",
-            "trial": trial_id,
-            "status": status,
-            "score": score,
-            "reason": reason,
-            "seconds": round(seconds, 3),
-        }
-        if profile:
-            record["profile"] = {name: round(value, 3) for name, value in profile.items()}
-        if status == FAILED:
-            record["output"] = last_lines(self._log(trial_id))
-        self._run.record(record)
+        self._run.record(
+            TrialEnded(
+                trial=trial_id,
+                status=status,
+                score=score,
+                reason=reason,
+                seconds=round(seconds, 3),
+                profile={name: round(value, 3) for name, value in (profile or {}).items()},
+                output=last_lines(self._log(trial_id)) if status == FAILED else [],
+            )
+        )
         trial: Trial = self.oracle.trials[trial_id]
         self.oracle.end_trial(trial)
         self.oracle.write_views(self._run.path, trial)
@@ -346,13 +343,13 @@ def algorithm_of(run: Run, costs: CostModel, progress: Progress = no_progress) -
     return Hyperband(budgets, int(search["factor"]), candidates, run.space.maximise)
 
 
-def assignment_of(run: Run, trial: TrialState) -> Assignment:
+def assignment_of(run: Run, trial: TrialSpec) -> Assignment:
     """The training that makes up a trial of a run."""
     search = run.space.search
     return Assignment(
         trial.trial_id,
         trial.lineage,
-        trial.configuration.to_dict(),
+        trial.candidate.configuration.to_dict(),
         trial.epochs,
         trial.full_epochs,
         int(search["seed"]),

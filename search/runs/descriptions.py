@@ -15,7 +15,7 @@ from hypermodels.cost import BackboneDescription, describe_backbone
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
 from search.errors import RunDirectoryError
-from search.runs.journal import Record
+from search.runs.records import BackboneDescribed
 
 Settings = Mapping[str, Value]
 
@@ -24,10 +24,10 @@ class Descriptions:
     """Describes backbones to a `CostModel`: foreign ones from records, others by building.
 
     Args:
-        records: The records `backbone`, by the digest of their settings.
+        records: What is known of foreign ones, by the digest of their settings.
     """
 
-    def __init__(self, records: Mapping[str, Record]) -> None:
+    def __init__(self, records: Mapping[str, BackboneDescribed]) -> None:
         self._records = records
 
     def __call__(self, settings: Settings, image: ImageSpec) -> BackboneDescription:
@@ -42,10 +42,10 @@ class Descriptions:
         record = self._records.get(digest(dict(settings)))
         if record is None:
             raise BackboneError(f"the journal has no description of {settings['model']}")
-        if record["description"] is None:
-            raise BackboneError(str(record["refused"]))
+        if record.description is None:
+            raise BackboneError(str(record.refused))
         try:
-            return BackboneDescription.from_dict(record["description"])
+            return BackboneDescription.from_dict(record.description)
         except (KeyError, TypeError, ValueError) as error:
             raise RunDirectoryError(
                 f"the journal describes the backbone {settings['model']} in a way that "
@@ -58,8 +58,8 @@ def is_foreign(settings: Settings) -> bool:
     return family(str(settings["family"])).foreign
 
 
-def notices_of(described: Mapping[str, Record]) -> list[str]:
+def notices_of(described: Mapping[str, BackboneDescribed]) -> list[str]:
     """What there is to say about foreign backbones, each sentence once."""
     return list(
-        dict.fromkeys(notice for record in described.values() for notice in record["notices"])
+        dict.fromkeys(notice for record in described.values() for notice in record.notices)
     )

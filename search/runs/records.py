@@ -1,204 +1,287 @@
-"""What the records of a journal look like; anything else is refused before it is used.
+"""The entries of a journal: one class an event, with what each of its values may be.
 
-A journal may come from a stranger, and its checksums say only that nobody tore it. Ids
-become names of files, numbers become sizes: both are looked at here, once, for everybody.
+An entry is what the program speaks of, a record its form in the journal: plain values under
+the names of the entry's fields. A journal may come from a stranger, and its checksums say
+only that nobody tore it. Ids become names of files, numbers become sizes: both are looked at
+here, once, for everybody.
 """
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Annotated, Any, ClassVar, get_type_hints
 
+from hypermodels.configuration import Configuration
+from search.algorithms.trials import Candidate, TrialSpec
 from search.errors import START_ANEW, RunDirectoryError
+from search.runs.shapes import (
+    Check,
+    having,
+    integer,
+    list_of,
+    mapping,
+    mapping_of,
+    matching,
+    number,
+    one_of,
+    or_none,
+    scalar,
+    string,
+    tuple_of,
+)
 from search.space.definition import OBJECTIVES
 
 FORMAT = 1
 
-_Check = Callable[[Any], bool]
+Plain = dict[str, Any]
 
-
-def _integer(low: int, high: int) -> _Check:
-    return lambda value: type(value) is int and low <= value <= high
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) < 1e300
-
-
-def _string(value: Any) -> bool:
-    return isinstance(value, str) and len(value) <= 100_000
-
-
-def _scalar(value: Any) -> bool:
-    return _string(value) or isinstance(value, bool) or _number(value)
-
-
-def _or_none(check: _Check) -> _Check:
-    return lambda value: value is None or check(value)
-
-
-def _matching(pattern: str) -> _Check:
-    expression = re.compile(pattern, re.ASCII)
-    return lambda value: isinstance(value, str) and bool(expression.fullmatch(value))
-
-
-def _mapping(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _mapping_of(check: _Check) -> _Check:
-    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
-
-
-def _list_of(check: _Check) -> _Check:
-    return lambda value: (
-        isinstance(value, list) and len(value) <= 10_000 and all(map(check, value))
-    )
-
-
-def _tuple_of(*checks: _Check) -> _Check:
-    return lambda value: (
-        isinstance(value, list)
-        and len(value) == len(checks)
-        and all(check(each) for check, each in zip(checks, value, strict=True))
-    )
-
-
-def _with(**checks: _Check) -> _Check:
-    """A mapping with at least these keys."""
-    return lambda value: (
-        isinstance(value, dict)
-        and all(key in value and check(value[key]) for key, check in checks.items())
-    )
-
-
-_EPOCHS = _integer(1, 100_000)
-_LARGE = _integer(0, 10**15)
-_TRIAL = _matching(r"\d{4,9}[a-z]?(-\d{1,3})?")
-_LINEAGE = _matching(r"\d{4,9}[a-z]?")
-_SEARCH = _with(
+_EPOCHS = integer(1, 100_000)
+_LARGE = integer(0, 10**15)
+_INDEX = integer(0, 10**6)
+_EXTENT = integer(1, 10**6)
+_TRIAL = matching(r"\d{4,9}[a-z]?(-\d{1,3})?")
+_LINEAGE = matching(r"\d{4,9}[a-z]?")
+_SEARCH = having(
     max_epochs=_EPOCHS,
-    hyperband_iterations=_integer(1, 1000),
-    factor=_integer(2, 100),
-    objective=lambda value: isinstance(value, str) and value in OBJECTIVES,
+    hyperband_iterations=integer(1, 1000),
+    factor=integer(2, 100),
+    objective=one_of(*OBJECTIVES),
 )
-_SPACE = _with(
-    backbone=_mapping, attention=_mapping, recipe=_mapping, data=_mapping, search=_SEARCH
+_SPACE = having(backbone=mapping, attention=mapping, recipe=mapping, data=mapping, search=_SEARCH)
+_CONFIGURATION = having(
+    backbone=mapping_of(scalar),
+    attention=lambda value: mapping_of(scalar)(value) and string(value.get("type")),
+    recipe=mapping_of(scalar),
 )
-_INDEX = _integer(0, 10**6)
-_EXTENT = _integer(1, 10**6)
-
-
-_DESCRIPTION = _with(
-    cost=_tuple_of(_LARGE, _LARGE),
-    sites=_list_of(
-        _with(
-            name=_string,
+_PORT = tuple_of(string, string, _INDEX, _EXTENT, _EXTENT, _EXTENT)
+_DESCRIPTION = having(
+    cost=tuple_of(_LARGE, _LARGE),
+    sites=list_of(
+        having(
+            name=string,
             stage=_INDEX,
             block=_INDEX,
-            ports=_mapping_of(_tuple_of(_string, _string, _INDEX, _EXTENT, _EXTENT, _EXTENT)),
-            own=_or_none(_tuple_of(_string, _INDEX, _LARGE, _LARGE)),
+            ports=mapping_of(_PORT),
+            own=or_none(tuple_of(string, _INDEX, _LARGE, _LARGE)),
         )
     ),
 )
-_EXPORTED = _with(
-    test=_with(accuracy=_number, correct=_LARGE),
-    test_images=_integer(1, 10**15),
-    classes=_integer(1, 10**6),
-    largest_difference=_with(saved_model=_number),
+_EXPORTED = having(
+    {"constant_answer": having(**{"accuracy": number, "class": string})},
+    test=having(accuracy=number, correct=_LARGE),
+    test_images=integer(1, 10**15),
+    classes=integer(1, 10**6),
+    largest_difference=having(saved_model=number),
 )
-_CONSTANT = _with(**{"accuracy": _number, "class": _string})
 
 
-def _exported(value: Any) -> bool:
-    return _EXPORTED(value) and (
-        "constant_answer" not in value or _CONSTANT(value["constant_answer"])
-    )
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What happened to a run. A field with a default may be missing from a record."""
+
+    type: ClassVar[str]
 
 
-_SHAPES: Mapping[str, Mapping[str, _Check]] = {
-    "run": {"space": _SPACE, "data": _string, "versions": _mapping_of(_string)},
-    "extended": {"search": _SEARCH, "budgets": _list_of(_EPOCHS)},
-    "trial": {
-        "trial": _TRIAL,
-        "lineage": _LINEAGE,
-        "configuration": _with(
-            backbone=_mapping_of(_scalar),
-            attention=lambda value: _mapping_of(_scalar)(value) and _string(value.get("type")),
-            recipe=_mapping_of(_scalar),
-        ),
-        "preset": _or_none(_string),
-        "iteration": _integer(0, 100_000),
-        "bracket": _integer(0, 64),
-        "rung": _integer(0, 64),
-        "epochs": _EPOCHS,
-        "full_epochs": _EPOCHS,
-        "parent": _or_none(_TRIAL),
-        "parameters": _LARGE,
-        "macs": _LARGE,
-    },
-    "epoch": {
-        "trial": _TRIAL,
-        "lineage": _LINEAGE,
-        "epoch": _EPOCHS,
-        "metrics": _mapping_of(_number),
-    },
-    "death": {"trial": _TRIAL, "reason": _string, "seconds": _number},
-    "ended": {
-        "trial": _TRIAL,
-        "status": lambda value: value in ("COMPLETED", "FAILED"),
-        "score": _or_none(_number),
-        "reason": _string,
-        "seconds": _number,
-    },
-    "test_read": {},
-    "export": {"trial": _TRIAL, "metrics": _exported},
-    "backbone": {
-        "settings": _mapping_of(_scalar),
-        "description": _or_none(_DESCRIPTION),
-        "refused": _or_none(_string),
-        "notices": _list_of(_string),
-    },
-    "session": {"workers": _integer(1, 10**6), "seconds": _number, "driver_seconds": _number},
-}
-_OPTIONAL: Mapping[str, Mapping[str, _Check]] = {
-    "run": {"files": _mapping_of(_string), "notices": _list_of(_string)},
-    "ended": {"output": _list_of(_string), "profile": _mapping_of(_number)},
-    "test_read": {"trial": _TRIAL, "purpose": _string},
-    "export": {"files": _mapping_of(_matching("[0-9a-f]{64}"))},
-}
+@dataclass(frozen=True, kw_only=True)
+class RunBegan(Entry):
+    """The first entry of every journal: what is searched, on what, with which versions."""
+
+    type = "run"
+    format: Annotated[int, integer(FORMAT, FORMAT)] = FORMAT
+    space: Annotated[Plain, _SPACE]
+    data: Annotated[str, string]
+    versions: Annotated[dict[str, str], mapping_of(string)]
+    files: Annotated[dict[str, str], mapping_of(string)] = field(default_factory=dict)
+    notices: Annotated[list[str], list_of(string)] = field(default_factory=list)
+    started: Annotated[str, string] = ""
 
 
-def check_record(record: Mapping[str, Any], header: Mapping[str, Any]) -> None:
-    """Refuses a record that this program did not write.
+@dataclass(frozen=True, kw_only=True)
+class SearchExtended(Entry):
+    """The search goes on with more iterations, or a larger full budget."""
+
+    type = "extended"
+    search: Annotated[Plain, _SEARCH]
+    budgets: Annotated[list[int], list_of(_EPOCHS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialStarted(Entry):
+    """A trial was handed out for the first time; see `TrialSpec` for its fields."""
+
+    type = "trial"
+    trial: Annotated[str, _TRIAL]
+    lineage: Annotated[str, _LINEAGE]
+    configuration: Annotated[Plain, _CONFIGURATION]
+    preset: Annotated[str | None, or_none(string)]
+    iteration: Annotated[int, integer(0, 100_000)]
+    bracket: Annotated[int, integer(0, 64)]
+    rung: Annotated[int, integer(0, 64)]
+    epochs: Annotated[int, _EPOCHS]
+    full_epochs: Annotated[int, _EPOCHS]
+    parent: Annotated[str | None, or_none(_TRIAL)]
+    parameters: Annotated[int, _LARGE]
+    macs: Annotated[int, _LARGE]
+
+    @classmethod
+    def of(cls, spec: TrialSpec, parameters: int, macs: int) -> TrialStarted:
+        return cls(
+            trial=spec.trial_id,
+            lineage=spec.lineage,
+            configuration=spec.candidate.configuration.to_dict(),
+            preset=spec.candidate.preset,
+            iteration=spec.iteration,
+            bracket=spec.bracket,
+            rung=spec.rung,
+            epochs=spec.epochs,
+            full_epochs=spec.full_epochs,
+            parent=spec.parent,
+            parameters=parameters,
+            macs=macs,
+        )
+
+    def spec(self) -> TrialSpec:
+        """The trial as it was decided on, but for its candidate's identity."""
+        return TrialSpec(
+            trial_id=self.trial,
+            lineage=self.lineage,
+            place=int(self.trial[: len(self.trial) - len(self.trial.lstrip("0123456789"))]),
+            candidate=Candidate(Configuration.from_dict(self.configuration), "", self.preset),
+            iteration=self.iteration,
+            bracket=self.bracket,
+            rung=self.rung,
+            epochs=self.epochs,
+            full_epochs=self.full_epochs,
+            parent=self.parent,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochTrained(Entry):
+    """An epoch of a lineage is trained, and its state is on disk."""
+
+    type = "epoch"
+    trial: Annotated[str, _TRIAL]
+    lineage: Annotated[str, _LINEAGE]
+    epoch: Annotated[int, _EPOCHS]
+    metrics: Annotated[dict[str, float], mapping_of(number)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerDeath(Entry):
+    """A trial's worker ended without a word."""
+
+    type = "death"
+    trial: Annotated[str, _TRIAL]
+    reason: Annotated[str, string]
+    seconds: Annotated[float, number]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnded(Entry):
+    """A trial has finished, or failed for good.
+
+    `output` are the last lines that a failed trial's workers printed, `profile` the seconds
+    of what a finished one's last worker did.
+    """
+
+    type = "ended"
+    trial: Annotated[str, _TRIAL]
+    status: Annotated[str, one_of("COMPLETED", "FAILED")]
+    score: Annotated[float | None, or_none(number)]
+    reason: Annotated[str, string]
+    seconds: Annotated[float, number]
+    profile: Annotated[dict[str, float], mapping_of(number)] = field(default_factory=dict)
+    output: Annotated[list[str], list_of(string)] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestRead(Entry):
+    """The test images are about to be read."""
+
+    __test__ = False  # no test of pytest's
+    type = "test_read"
+    trial: Annotated[str | None, _TRIAL] = None
+    purpose: Annotated[str, string] = ""
+    time: Annotated[str, string] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelExported(Entry):
+    """A trial's model is published whole; `files` are the SHA-256 of its files."""
+
+    type = "export"
+    trial: Annotated[str, _TRIAL]
+    metrics: Annotated[Plain, _EXPORTED]
+    files: Annotated[dict[str, str] | None, mapping_of(matching("[0-9a-f]{64}"))] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneDescribed(Entry):
+    """What a person's own code builds, or why it was refused."""
+
+    type = "backbone"
+    settings: Annotated[Plain, mapping_of(scalar)]
+    description: Annotated[Plain | None, or_none(_DESCRIPTION)]
+    refused: Annotated[str | None, or_none(string)]
+    notices: Annotated[list[str], list_of(string)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionEnded(Entry):
+    """A driver has driven the search for some time, to an orderly end."""
+
+    type = "session"
+    workers: Annotated[int, integer(1, 10**6)]
+    seconds: Annotated[float, number]
+    driver_seconds: Annotated[float, number]
+
+
+ENTRIES: Mapping[str, type[Entry]] = {kind.type: kind for kind in Entry.__subclasses__()}
+
+
+def to_record(entry: Entry) -> Plain:
+    """An entry as the journal has it; what is at its default is left out."""
+    found: Plain = {"type": entry.type}
+    for each in fields(entry):
+        value = getattr(entry, each.name)
+        if each.name == "format" or value != _default(each):
+            found[each.name] = value
+    return found
+
+
+def from_record(record: Mapping[str, Any], *, first: bool) -> Entry | None:
+    """The entry of a record, or `None` where a later version wrote it, of a type unknown here.
 
     Args:
         record: The record.
-        header: The record that the journal began with, or nothing where this is it.
+        first: Whether it is the one that the journal begins with.
 
     Raises:
-        RunDirectoryError: If a key is missing or its value is none that could stand there.
+        RunDirectoryError: If a value is missing or is none that could stand there.
     """
     kind = record.get("type")
     if not isinstance(kind, str):
         raise malformed(record, "it has no type")
-    if bool(header) == (kind == "run"):
+    if first != (kind == RunBegan.type):
         raise malformed(record, "a journal begins with its one record of type run")
-    if kind == "run" and record.get("format") != FORMAT:
+    if first and record.get("format") != FORMAT:
         raise RunDirectoryError(
             f"the run was written in format {_short(record.get('format'))}; this version reads "
             f"format {FORMAT}. Use the version of cbam-search that wrote it."
         )
-    for key, check in _SHAPES.get(kind, {}).items():
-        if key not in record:
-            raise malformed(record, f"it has no {key}")
-        if not check(record[key]):
-            raise malformed(record, f"{key} is {_short(record[key])!r}")
-    for key, check in _OPTIONAL.get(kind, {}).items():
-        if key in record and not check(record[key]):
-            raise malformed(record, f"{key} is {_short(record[key])!r}")
+    if kind not in ENTRIES:
+        return None
+    values: Plain = {}
+    for each in fields(ENTRIES[kind]):
+        if each.name in record:
+            values[each.name] = record[each.name]
+            if not _check_of(ENTRIES[kind], each.name)(record[each.name]):
+                raise malformed(record, f"{each.name} is {_short(record[each.name])!r}")
+        elif _default(each) is MISSING:
+            raise malformed(record, f"it has no {each.name}")
+    return ENTRIES[kind](**values)
 
 
 def malformed(record: Mapping[str, Any], why: str) -> RunDirectoryError:
@@ -207,6 +290,22 @@ def malformed(record: Mapping[str, Any], why: str) -> RunDirectoryError:
         f"{_short(record.get('trial'))}) that cbam-search does not write: {why}. Restore the "
         f"journal from a copy. {START_ANEW}"
     )
+
+
+def _default(each: Field[Any]) -> Any:
+    made = each.default_factory
+    return each.default if made is MISSING else made()
+
+
+_CHECKS: dict[type[Entry], dict[str, Check]] = {}
+
+
+def _check_of(kind: type[Entry], name: str) -> Check:
+    """The check that a field's annotation carries."""
+    if kind not in _CHECKS:
+        hints = get_type_hints(kind, include_extras=True)
+        _CHECKS[kind] = {each.name: hints[each.name].__metadata__[0] for each in fields(kind)}
+    return _CHECKS[kind][name]
 
 
 def _short(value: Any) -> str:

@@ -16,8 +16,9 @@ from search import __version__
 from search.data import NAMED
 from search.errors import START_ANEW, RunDirectoryError, SpaceError
 from search.imports.keras_in_driver import keras_backend
-from search.runs.journal import Record, read_journal
+from search.runs.journal import read_journal
 from search.runs.layout import journal_path
+from search.runs.records import SearchExtended
 from search.runs.state import RunState
 from search.space.definition import tuned_sections
 from search.space.space import Space
@@ -28,21 +29,21 @@ MAY_CHANGE = ("epoch_time_limit",)
 """Keys of `search` that no result depends on."""
 
 
-def guard(space: Space, path: Path) -> Record | None:
-    """Makes sure that a run is this search's; returns the record of an extension, if it is one.
+def guard(space: Space, path: Path) -> SearchExtended | None:
+    """Makes sure that a run is this search's; returns the entry of an extension, if it is one.
 
     Raises:
         RunDirectoryError: If anything differs that the results depend on.
     """
     state = RunState.replay(read_journal(journal_path(path))[0])  # refuses other formats
     header = state.header
-    then, now = _with_one_spelling(header["space"], space.to_dict())
+    then, now = _with_one_spelling(header.space, space.to_dict())
     budgets = extended_budgets(state.budgets, then["search"], now["search"])
     allowed = {*MAY_CHANGE, *(("max_epochs", "hyperband_iterations") if budgets else ())}
     differences = [
         *_differences(_without(then, allowed), _without(now, allowed)),
-        *_differences({"version": header["versions"]}, {"version": versions()}),
-        *_changed_files(header.get("files", {}), backbone_files(space)),
+        *_differences({"version": header.versions}, {"version": versions()}),
+        *_changed_files(header.files, backbone_files(space)),
     ]
     if differences:
         lines = "\n".join(f"  {line}" for line in differences)
@@ -52,7 +53,7 @@ def guard(space: Space, path: Path) -> Record | None:
             f"{START_ANEW}"
         )
     if budgets and budgets != state.budgets:
-        return {"type": "extended", "search": dict(space.search), "budgets": list(budgets)}
+        return SearchExtended(search=dict(space.search), budgets=list(budgets))
     return None
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from search.data import PreparedInfo
 from search.errors import RunDirectoryError, SpaceError
-from search.runs.journal import Journal, Record, read_journal
+from search.runs.journal import Journal, read_journal
 from search.runs.layout import JOURNAL, journal_path
+from search.runs.records import Entry, to_record
 from search.runs.state import RunState
 from search.space.loading import recorded_space
 from search.space.space import Space
@@ -40,11 +41,11 @@ class Run:
     @property
     def notices(self) -> tuple[str, ...]:
         """What was left out, assumed or could not be looked at, a sentence each."""
-        return (*self.state.header.get("notices", ()), *self.remarks)
+        return (*self.state.header.notices, *self.remarks)
 
-    def record(self, record: Record) -> None:
-        """Writes a record to the journal, then takes it into account as a replay would."""
-        self.state.apply(self.journal.append(record))
+    def record(self, entry: Entry) -> None:
+        """Writes an entry to the journal, then takes it into account as a replay would."""
+        self.state.apply(self.journal.append(to_record(entry)))
 
 
 def read_run(path: Path) -> RunState:
@@ -61,7 +62,7 @@ def read_run(path: Path) -> RunState:
         )
     records, _ = read_journal(journal_path(path))
     state = RunState.replay(records)
-    if not state.header:
+    if state.began is None:
         raise RunDirectoryError(f"{path} has not started: its journal is empty.")
     return state
 
@@ -73,7 +74,7 @@ def space_of(state: RunState, path: Path) -> Space:
         RunDirectoryError: If it is none.
     """
     try:
-        return recorded_space(state.header["space"], f"the space of {path}")
+        return recorded_space(state.header.space, f"the space of {path}")
     except (SpaceError, RecursionError) as error:
         raise RunDirectoryError(
             f"the journal of {path} holds a space that this version does not read: {error}"

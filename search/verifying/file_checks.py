@@ -107,8 +107,8 @@ def check_export(path: Path, state: RunState, findings: Findings) -> None:
         findings.add(
             f"the exported model in {folder} is gone (`cbam-search export` makes it again)"
         )
-    elif "files" in record:
-        for line in changed_files(folder, record["files"], _largest(state) + LARGEST_GRAPH):
+    elif record.files is not None:
+        for line in changed_files(folder, record.files, _largest(state) + LARGEST_GRAPH):
             findings.add(line)
     elif not is_file(folder / "metrics.json") or not is_file(
         folder / "saved_model" / "saved_model.pb"

@@ -76,7 +76,7 @@ def verify(path: Path, *, repair: bool = False) -> Findings:
 
 def _check_against_search(run: Run, repair: bool, findings: Findings) -> None:
     """What the search decides, given the outcomes, is what the journal and the views say."""
-    if run.info.fingerprint != run.state.header["data"]:
+    if run.info.fingerprint != run.state.header.data:
         findings.add(f"the data in {data_folder(run.path)} is not the data this run started with")
     hyperband = algorithm_of(run, costs_of(run))
     oracle = SearchOracle(run.space, hyperband, run.state, hypermodel_of(run))
@@ -97,7 +97,7 @@ def _check_decisions(state: RunState, oracle: SearchOracle, findings: Findings) 
             findings.add(f"trial {name} is none that the search would have tried")
         elif plan.candidate.configuration != trial.configuration:
             findings.add(f"trial {name} has another configuration than the search chose")
-        elif (plan.epochs, plan.parent) != (trial.epochs, trial.parent):
+        elif (plan.epochs, plan.parent) != (trial.epochs, trial.spec.parent):
             findings.add(f"trial {name} has another budget than the search gave it")
 
 

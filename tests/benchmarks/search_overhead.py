@@ -62,7 +62,7 @@ def training_rows(state: RunState) -> list[Row]:
 def start_rows(state: RunState) -> list[Row]:
     trials = list(state.trials.values())  # as they were handed out
     seconds = [trial.profile["start"] + trial.profile["build"] for trial in trials]
-    workers = int(state.sessions[0]["workers"])
+    workers = state.sessions[0].workers
     what = "handing out to first training step, s"
     return [
         (f"{what}: {SUMMED} of the trials", of_all(seconds[workers:], ".2f"), "at most 0.30"),
@@ -85,7 +85,7 @@ def driver_rows(state: RunState, watch: Watch, seconds: float, used: float) -> l
     return [
         (
             f"{what}: search, by the journal",
-            part(session["driver_seconds"], session["seconds"]),
+            part(session.driver_seconds, session.seconds),
             target,
         ),
         (

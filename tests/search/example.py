@@ -115,7 +115,7 @@ RECORDS: list[Record] = [
     ended("0001-1", 0.55, seconds=4.04),
     trial("0003", epochs=3, bracket=0),
     epoch("0003", 1, 0.2, 2.2),
-    {"type": "test_read", "why": "export"},
+    {"type": "test_read", "purpose": "export"},
     {"type": "export", "trial": "0001-1", "metrics": EXPORTED},
 ]
 """Two brackets: `0001` is promoted, `0002` fails, `0003` is still being trained."""

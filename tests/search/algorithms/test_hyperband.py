@@ -630,7 +630,7 @@ def test_what_is_no_longer_needed_never_goes_on(
 
     hyperband = Hyperband((budget[0],) * 2, budget[1], Unlimited())
     search = Watched(hyperband, random_scores(seed, failing), workers)
-    search.runs.run()
+    search.run()
     assert hyperband.resumable(search.outcomes) == set()
 
 

@@ -16,7 +16,7 @@ from search.display.narrator import FIRST_AFTER_SECONDS, Narrator
 from search.display.report import print_export, print_notices
 from search.driver.signals import Interrupted
 from search.errors import DataError, RunDirectoryError
-from search.runs.records import check_record
+from search.runs.records import from_record
 from search.space.data_of import image_of_data
 from search.space.loading import parse_space
 from search.text import markdown
@@ -116,13 +116,13 @@ def test_classes_of_about_one_size_need_no_sentence() -> None:
 def test_an_export_of_before_has_no_constant_answer() -> None:
     metrics = {**example.EXPORTED, "trial": "0001-1"}
     header = example.run()
-    check_record({"type": "export", "trial": "0001-1", "metrics": metrics}, header)
+    from_record({"type": "export", "trial": "0001-1", "metrics": metrics}, first=False)
     wrong = {**metrics, "constant_answer": {"accuracy": "high", "class": "a"}}
     with pytest.raises(RunDirectoryError, match="metrics is"):
-        check_record({"type": "export", "trial": "0001-1", "metrics": wrong}, header)
+        from_record({"type": "export", "trial": "0001-1", "metrics": wrong}, first=False)
     for bad in ("x", [1], {"a": "b"}):
         with pytest.raises(RunDirectoryError, match="notices is"):
-            check_record({**header, "notices": bad}, {})
+            from_record({**header, "notices": bad}, first=True)
     from search.driver.export import Exported
 
     console = Console(record=True, width=300)

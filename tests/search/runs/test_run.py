@@ -11,6 +11,7 @@ from search.driver.opening import open_run
 from search.driver.oracle import SearchOracle
 from search.driver.tuner import algorithm_of, costs_of, hypermodel_of
 from search.errors import RunDirectoryError
+from search.runs.records import Entry, from_record
 from search.space.loading import parse_space
 from search.space.space import Space
 from tests.search import example
@@ -27,11 +28,17 @@ def space(learning_rate: float, seed: int = 1) -> Space:
     )
 
 
+def trial() -> Entry:
+    entry = from_record(example.trial("0000"), first=False)
+    assert entry is not None
+    return entry
+
+
 def begun(path: Path, *, trained: bool) -> bytes:
     """A run that was left before or after its first trial was started; its journal."""
     with open_run(space(0.1), path, searching=True) as run:
         if trained:
-            run.record(example.trial("0000"))
+            run.record(trial())
     return (path / "journal.jsonl").read_bytes()
 
 
@@ -40,7 +47,7 @@ def test_an_untrained_run_makes_room(seed: int, tmp_path: Path) -> None:
     before = begun(tmp_path / "run", trained=False)
     with open_run(space(0.2, seed), tmp_path / "run", searching=True) as run:
         assert not run.resumed and not run.state.trials
-        assert run.state.header["space"]["recipe"]["learning_rate"] == 0.2
+        assert run.state.header.space["recipe"]["learning_rate"] == 0.2
     assert (tmp_path / "run" / "journal.jsonl").read_bytes() != before
 
 
@@ -82,7 +89,7 @@ def test_another_spelling_of_the_same_data_is_the_same_search(tmp_path: Path) ->
         )
 
     with open_run(of(path), tmp_path / "run", searching=True) as run:
-        run.record(example.trial("0000"))
+        run.record(trial())
     for same in (f"{path.parent}/./toy.npz", f"{path.parent}/../{path.parent.name}/toy.npz"):
         with open_run(of(same), tmp_path / "run", searching=True) as run:
             assert run.resumed

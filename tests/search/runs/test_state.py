@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,8 @@ from hypermodels.configuration import Configuration
 from search.algorithms.trials import Candidate, TrialSpec
 from search.errors import RunDirectoryError
 from search.runs.journal import decode, encode
-from search.runs.state import COMPLETED, FAILED, RUNNING, RunState, trial_record
+from search.runs.records import TrialStarted, to_record
+from search.runs.state import COMPLETED, FAILED, RUNNING, RunState
 from tests.search import example
 from tests.search.example import RECORDS, death, ended, epoch, run, trial
 
@@ -37,16 +39,13 @@ def test_trials_stand_in_the_order_they_were_handed_out(state: RunState) -> None
 
 def test_a_trial_has_all_that_its_records_say(state: RunState) -> None:
     promoted = state.trials["0001-1"]
-    assert (promoted.lineage, promoted.parent, promoted.bracket, promoted.rung) == (
-        "0001",
-        "0001",
-        1,
-        1,
-    )
+    spec = promoted.spec
+    assert (spec.lineage, spec.parent, spec.place) == ("0001", "0001", 1)
+    assert (spec.bracket, spec.rung, spec.full_epochs) == (1, 1, 9)
     assert (promoted.epochs, promoted.score, promoted.reason) == (3, 0.55, "")
     assert (promoted.parameters, promoted.macs) == (78_043, 12_000_000)
     assert promoted.configuration.attention == example.ATTENTION["0001"]
-    assert state.trials["0000"].preset == "none"
+    assert state.trials["0000"].spec.candidate.preset == "none"
     assert state.trials["0002"].reason == example.REASON
 
 
@@ -106,13 +105,13 @@ def test_outcomes_are_those_of_ended_trials(state: RunState) -> None:
 
 
 def test_reads_of_the_test_images_and_exports_are_kept(state: RunState) -> None:
-    assert [record["why"] for record in state.test_reads] == ["export"]
-    assert [record["trial"] for record in state.exports] == ["0001-1"]
+    assert [read.purpose for read in state.test_reads] == ["export"]
+    assert [export.trial for export in state.exports] == ["0001-1"]
 
 
 def test_the_header_is_the_first_record(state: RunState) -> None:
-    assert state.header == RECORDS[0]
-    assert RunState.replay([]).header == {}
+    assert to_record(state.header) == RECORDS[0]
+    assert RunState.replay([]).began is None
 
 
 def test_records_of_later_versions_are_passed_over(state: RunState) -> None:
@@ -151,11 +150,10 @@ def test_the_record_of_a_plan_comes_back_as_its_trial() -> None:
         full_epochs=27,
         parent="0012b-1",
     )
-    record = json.loads(json.dumps(trial_record(plan, 274_442, 41_000_000)))
+    record = json.loads(json.dumps(to_record(TrialStarted.of(plan, 274_442, 41_000_000))))
     found = RunState.replay([run(), record]).trials["0012b-2"]
-    assert found.configuration == configuration
-    assert (found.lineage, found.preset, found.iteration, found.bracket) == ("0012b", "none", 1, 3)
-    assert (found.rung, found.epochs, found.parent) == (2, 9, "0012b-1")
+    # All but what its network is: that is worked out from the configuration again.
+    assert found.spec == replace(plan, candidate=Candidate(configuration, "", "none"))
     assert (found.parameters, found.macs) == (274_442, 41_000_000)
     assert (found.status, found.score, found.seconds, found.deaths) == (RUNNING, None, 0.0, 0)
 
