@@ -15,19 +15,19 @@ import keras
 import keras_tuner as kt
 import numpy as np
 
-from hypermodels.batches import BatchSource
-from hypermodels.configuration import Configuration, sections
+from hypermodels.image import ImageSpec
 from hypermodels.knobs import Setting, Value
-from hypermodels.network import ImageSpec
-from hypermodels.recipe import Budget
-from hypermodels.training import training_model
-from hypermodels.training_data import (
+from hypermodels.settings.configuration import Configuration, sections
+from hypermodels.settings.recipe import Budget
+from hypermodels.training.batches import BatchSource
+from hypermodels.training.data import (
     checked_data_set,
     checked_images,
     checked_labels,
     is_data_set,
     one_hot,
 )
+from hypermodels.training.model import training_model
 
 
 class AttentionHyperModel(kt.HyperModel):

@@ -16,6 +16,9 @@ MAP = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 
 FORBIDDEN = {
     "hypermodels": ["search"],
+    "hypermodels.attention": ["hypermodels.backbones", "hypermodels.graph"],
+    "hypermodels.backbones": ["hypermodels.attention"],
+    "hypermodels.graph": ["hypermodels.attention", "hypermodels.backbones"],
     "search.storage": ["hypermodels", "search.runs", "search.data", "search.display"],
     "search.algorithms": ["search.storage", "search.runs", "search.space", "search.data"],
     "search.space": ["search.runs", "search.candidates", "search.display"],
@@ -68,10 +71,14 @@ def imported(path: Path) -> Iterator[str]:
 
 
 def arrows() -> dict[str, set[str]]:
+    """Which rooms each room imports; the packages' own faces, which show all, apart."""
     found: dict[str, set[str]] = {}
     for name, path in modules().items():
+        if "." not in name:
+            continue
         found.setdefault(room(name), set()).update(room(other) for other in imported(path))
-    return {name: others - {name} for name, others in found.items()}
+    faces = {"search", "hypermodels"}
+    return {name: others - {name} - faces for name, others in found.items()}
 
 
 def test_arrows_between_rooms_never_run_back() -> None:
@@ -102,7 +109,4 @@ def test_the_map_names_every_room_and_nothing_that_is_not_there() -> None:
 
 def test_few_modules_lie_at_the_top() -> None:
     top = [name for name, path in modules().items() if len(path.relative_to(ROOT).parts) == 2]
-    assert len(top) <= MOST_AT_THE_TOP, top
-
-
-MOST_AT_THE_TOP = 31
+    assert len(top) <= 14, top

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from hypermodels.attention.bam import BAM
-from hypermodels.attention.cbam import CBAM
-from hypermodels.attention.channel import ChannelAttention
-from hypermodels.attention.contract import (
+from hypermodels.attention.base import (
     SHIFT,
     AttentionLayer,
     Mechanism,
@@ -13,6 +11,8 @@ from hypermodels.attention.contract import (
     mechanisms,
     register,
 )
+from hypermodels.attention.cbam import CBAM
+from hypermodels.attention.channel import ChannelAttention
 from hypermodels.attention.coord import CoordinateAttention
 from hypermodels.attention.eca import ECA
 from hypermodels.attention.ese import EffectiveSE

@@ -27,7 +27,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.activations import GATE, apply_gate, last_initializer
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.attention.channel import (
     HIDDEN_DIVISOR,
     MIN_HIDDEN,
@@ -37,7 +37,7 @@ from hypermodels.attention.channel import (
     ratio_misfit,
 )
 from hypermodels.attention.combining import COMBINE, combine
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.knobs import Knob, Value
 

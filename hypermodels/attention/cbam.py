@@ -17,11 +17,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention import fused
-from hypermodels.attention.activations import GATE
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.attention.channel import ChannelAttention, channel_knobs
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE
 from hypermodels.attention.spatial import SPATIAL_KNOBS, SpatialAttention
+from hypermodels.fast import attention as fused
 from hypermodels.knobs import Knob, Value
 
 ORDER = Knob(

@@ -23,9 +23,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention import fused
-from hypermodels.attention.activations import GATE, apply_gate, last_initializer
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
+from hypermodels.fast import attention as fused
 from hypermodels.knobs import Knob, Value
 
 REDUCTION_RATIO = Knob(

@@ -23,7 +23,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.activations import GATE, apply_gate, last_initializer
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.attention.channel import (
     HIDDEN_DIVISOR,
     MIN_HIDDEN,
@@ -31,7 +31,7 @@ from hypermodels.attention.channel import (
     hidden_in,
     hidden_units,
 )
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.knobs import Value
 

@@ -26,8 +26,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from hypermodels.attention.activations import GATE, apply_gate, last_initializer
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.knobs import Knob, Value
 
 

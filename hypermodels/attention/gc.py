@@ -25,7 +25,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.activations import GATE, apply_gate, last_initializer
+from hypermodels.attention.base import (
+    PACKAGE,
+    SHIFT,
+    AttentionLayer,
+    MapShape,
+    Mechanism,
+    register,
+)
 from hypermodels.attention.channel import (
     HIDDEN_DIVISOR,
     MIN_HIDDEN,
@@ -34,14 +41,7 @@ from hypermodels.attention.channel import (
     hidden_units,
     ratio_misfit,
 )
-from hypermodels.attention.contract import (
-    PACKAGE,
-    SHIFT,
-    AttentionLayer,
-    MapShape,
-    Mechanism,
-    register,
-)
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.knobs import Knob, Value
 
 CONTEXT_POOLING = Knob(

@@ -29,7 +29,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.activations import GATE, apply_gate, last_initializer
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.attention.channel import (
     HIDDEN_DIVISOR,
     MIN_HIDDEN,
@@ -40,7 +40,7 @@ from hypermodels.attention.channel import (
     ratio_misfit,
 )
 from hypermodels.attention.combining import COMBINE, combine, even_maximum
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.knobs import Value
 
 

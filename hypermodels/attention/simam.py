@@ -23,7 +23,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
 from hypermodels.knobs import Knob, Value
 
 SIMAM_LAMBDA = Knob(

@@ -21,11 +21,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention import fused
-from hypermodels.attention.activations import GATE, apply_gate, last_initializer
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
-from hypermodels.attention.convolution import convolve_to_one, convolve_to_one_banded
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.attention.normalisation import batch_norm
+from hypermodels.fast import attention as fused
+from hypermodels.fast.convolution import convolve_to_one, convolve_to_one_banded
 from hypermodels.knobs import Knob, Value
 
 SPATIAL_POOLING = Knob(

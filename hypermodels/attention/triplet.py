@@ -22,8 +22,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.activations import GATE, apply_gate
-from hypermodels.attention.contract import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.gates import GATE, apply_gate
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.attention.spatial import SPATIAL_KERNEL_SIZE, kernel_misfit
 from hypermodels.knobs import Value

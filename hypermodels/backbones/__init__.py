@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
-    BackboneError,
     Family,
     Site,
-    Tap,
     all_placements,
     families,
     family,
@@ -23,8 +21,8 @@ from hypermodels.backbones.mobilenet import MOBILENET
 from hypermodels.backbones.densenet import DENSENET
 from hypermodels.backbones.inception_v3 import INCEPTION_V3
 from hypermodels.backbones.inception_resnet_v2 import INCEPTION_RESNET_V2
-from hypermodels.backbones.applications import APPLICATION
-from hypermodels.backbones.user_model import MODEL
+from hypermodels.backbones.foreign.applications import APPLICATION
+from hypermodels.backbones.foreign.user_model import MODEL
 # isort: on
 
 __all__ = [
@@ -38,10 +36,8 @@ __all__ = [
     "RESNET_V1",
     "RESNET_V2",
     "RESNEXT",
-    "BackboneError",
     "Family",
     "Site",
-    "Tap",
     "all_placements",
     "families",
     "family",

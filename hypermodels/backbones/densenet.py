@@ -32,16 +32,16 @@ from keras import layers
 from hypermodels.backbones.family import (
     RESIZE,
     STEM,
-    BackboneError,
     Family,
     Site,
-    Tap,
     classifier,
     register_family,
     require_side,
 )
 from hypermodels.backbones.resnet_v1 import batch_norm
 from hypermodels.backbones.resnext import conv, imagenet_stem
+from hypermodels.errors import BackboneError
+from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Knob, KnobError, Value
 
 IMAGENET = {

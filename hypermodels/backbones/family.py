@@ -9,50 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
+from hypermodels.errors import BackboneError
+from hypermodels.graph.taps import Tap
 from hypermodels.image import ImageSpec, normalised
 from hypermodels.knobs import Knob, KnobError, Value
 
 RESIDUAL_PLACEMENTS = ("residual", "pre", "post", "identity")
 """Where in a residual block attention acts (SE paper, figure 5): on the residual branch
 before the addition, before the branch, after the addition, or on the identity branch."""
-
-
-class BackboneError(ValueError):
-    """A backbone that cannot be built on such images; the message says what would work."""
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A tensor of a functional model: what a layer gives, or one of the things it takes.
-
-    Args:
-        layer: String, the layer's name.
-        side: `"output"`, `"input"`, or `"instead"`: the layer's input takes the place of
-            its output, as where a gate that a network comes with is taken out.
-        index: Integer, which of the layer's inputs.
-    """
-
-    layer: str
-    side: Literal["output", "input", "instead"]
-    index: int = 0
-
-    def tensor(self, layer: keras.layers.Layer) -> Any:
-        """The tensor that is tapped, given the layer of that name."""
-        if self.side == "output":
-            return layer.output
-        return layer.input[self.index] if isinstance(layer.input, list | tuple) else layer.input
-
-
-def map_shape(tensor: Any) -> tuple[int, int, int] | None:
-    """Height, width and channels of a tensor that is a feature map of known size."""
-    shape: tuple[Any, ...] = tuple(getattr(tensor, "shape", ()))
-    if len(shape) != 4 or None in shape[1:]:
-        return None
-    return int(shape[1]), int(shape[2]), int(shape[3])
 
 
 @dataclass(frozen=True)

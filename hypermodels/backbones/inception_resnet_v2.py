@@ -26,12 +26,12 @@ from hypermodels.backbones.family import (
     STEM,
     Family,
     Site,
-    Tap,
     classifier,
     register_family,
 )
-from hypermodels.backbones.graft import canonical_names
 from hypermodels.backbones.inception_v3 import inception_body
+from hypermodels.graph.graft import canonical_names
+from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 BLOCKS = {"block35": 10, "block17": 20, "block8": 10}

@@ -23,12 +23,12 @@ from hypermodels.backbones.family import (
     STEM,
     Family,
     Site,
-    Tap,
     classifier,
     register_family,
     require_side,
 )
-from hypermodels.backbones.graft import graft, quick_statistics
+from hypermodels.graph.graft import graft, quick_statistics
+from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 STAGES = (1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3)

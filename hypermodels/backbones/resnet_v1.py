@@ -22,11 +22,11 @@ from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
     Family,
     Site,
-    Tap,
     classifier,
     depth_knob,
     register_family,
 )
+from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 WIDTHS = (16, 32, 64)

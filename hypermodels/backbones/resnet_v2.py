@@ -21,12 +21,12 @@ from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
     Family,
     Site,
-    Tap,
     classifier,
     depth_knob,
     register_family,
 )
 from hypermodels.backbones.resnet_v1 import batch_norm, conv
+from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 BOTTLENECKS = (16, 64, 128)

@@ -27,12 +27,12 @@ from hypermodels.backbones.family import (
     STEM,
     Family,
     Site,
-    Tap,
     classifier,
     depth_knob,
     register_family,
 )
 from hypermodels.backbones.resnet_v1 import batch_norm
+from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Knob, Value
 
 IMAGENET = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hypermodels.configuration import Configuration
+from hypermodels.settings.configuration import Configuration
 from search.algorithms.base import Algorithm
 from search.algorithms.first_trials import first_trials
 from search.algorithms.handing_out import waiting_trials

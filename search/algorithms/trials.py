@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hypermodels.configuration import Configuration
+from hypermodels.settings.configuration import Configuration
 
 Outcomes = Mapping[str, float | None]
 """How trials ended, by id: the score, or `None` of one that failed. A trial that is not in

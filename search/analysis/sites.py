@@ -9,11 +9,11 @@ from typing import Any
 
 from hypermodels.attention import Mechanism, mechanism
 from hypermodels.backbones import Site, family
-from hypermodels.configuration import Configuration
-from hypermodels.cost import CostModel
 from hypermodels.knobs import Choice, Value
-from hypermodels.per_stage import PER_STAGE, StagedSection
-from hypermodels.placement import placed
+from hypermodels.knobs.per_stage import PER_STAGE, StagedSection
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.placing import placed
+from hypermodels.settings.configuration import Configuration
 from search.errors import SpaceError
 from search.space.definition import tuned_sections
 from search.space.space import Space

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermodels.knobs import Value
-from hypermodels.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
+from hypermodels.knobs.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
 from search.analysis.profile import in_words, profile
 from search.messages import PHASES
 from search.runs.records import to_record

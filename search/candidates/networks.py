@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from hypermodels.backbones import BackboneError
-from hypermodels.configuration import Configuration, combinations
-from hypermodels.cost import Cost, CostModel, identity_of
+from hypermodels.errors import BackboneError
 from hypermodels.knobs import FloatRange, Value
-from hypermodels.recipe import recipe_section
+from hypermodels.networks.cost import Cost, CostModel, identity_of
+from hypermodels.settings.configuration import Configuration, combinations
+from hypermodels.settings.recipe import recipe_section
 from search.errors import SpaceError
 from search.space.definition import tuned_sections
 from search.space.space import Space

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hypermodels.backbones import BackboneError, family
-from hypermodels.configuration import Configuration, combinations
-from hypermodels.cost import CostModel
+from hypermodels.backbones import family
+from hypermodels.errors import BackboneError
+from hypermodels.image import ImageSpec
 from hypermodels.knobs import FloatRange, Value
-from hypermodels.network import ImageSpec, backbone_model
-from hypermodels.per_stage import STAGE_KEY
+from hypermodels.knobs.per_stage import STAGE_KEY
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.network import backbone_model
+from hypermodels.settings.configuration import Configuration, combinations
 from search.algorithms.brackets import Bracket, brackets
 from search.algorithms.trials import Candidate
 from search.candidates.networks import Draw, Look, Networks

@@ -267,9 +267,9 @@ def _export(options: argparse.Namespace) -> int:
     from search.driver.export import export_best
     from search.driver.opening import open_run
     from search.driver.signals import Signals
-    from search.runs.run import read_run, space_of
+    from search.runs.run import load_run, space_of
 
-    space = space_of(read_run(options.run), options.run)
+    space = space_of(load_run(options.run), options.run)
     _check_readable("the run directory", _absolute(options.run))
     console = _console(options)
     with (
@@ -293,8 +293,8 @@ def _sites(options: argparse.Namespace) -> int:
     from search.imports.keras_in_driver import import_keras_without_tensorflow
 
     import_keras_without_tensorflow()
-    from hypermodels.cost import CostModel
     from hypermodels.image import ImageSpec
+    from hypermodels.networks.cost import CostModel
     from search.analysis.sites import site_table
     from search.analysis.summary import to_csv
     from search.display.console import make_console
@@ -330,9 +330,9 @@ def _summary(options: argparse.Namespace) -> int:
     import_keras_without_tensorflow()
     from search.analysis.summary import rows, to_csv, to_json, to_markdown
     from search.display.report import print_table
-    from search.runs.run import read_run
+    from search.runs.run import load_run
 
-    state = read_run(options.run)
+    state = load_run(options.run)
     if options.format == "csv":
         print(to_csv(rows(state)), end="")
     elif options.format == "json":

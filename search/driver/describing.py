@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from hypermodels.configuration import combinations, digest
 from hypermodels.image import ImageSpec
+from hypermodels.settings.configuration import combinations, digest
 from search.data import Progress
 from search.driver.single_task import run_to_end
 from search.errors import SpaceError, StorageError

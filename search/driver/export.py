@@ -147,7 +147,7 @@ STEPS = ("take", "save", "compare", "compare_keras")
 def save_model(
     run: Run, request: ExportRequest, executor: Executor, progress: Progress, doing: str
 ) -> dict[str, Any]:
-    """Has a model saved and compared, in processes of their own; see `export_worker.py`.
+    """Has a model saved and compared, in processes of their own; see `worker/export.py`.
 
     Args:
         run: The open `Run`.

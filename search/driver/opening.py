@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from hypermodels.cost import CostModel
+from hypermodels.networks.cost import CostModel
 from search.candidates.sampling import check_feasible, check_pretrained
 from search.data import Dataset, PreparedInfo, Progress, no_progress, open_prepared, prepare
 from search.data.manifest import MANIFEST
@@ -26,7 +26,7 @@ from search.runs.layout import (
 )
 from search.runs.records import BackboneDescribed, RunBegan, SearchExtended
 from search.runs.resume_guard import backbone_files, guard, versions
-from search.runs.run import Run, read_run
+from search.runs.run import Run, load_run
 from search.runs.source_guard import check_same, check_source
 from search.runs.state import RunState
 from search.space.data_of import data_notices, dataset_of, image_of, split_settings
@@ -101,7 +101,7 @@ def open_run(
         remarks: list[str] = []
         if dataset is not None:
             if goes_on:
-                check_same(dataset, split_settings(space), read_run(path).header.data)
+                check_same(dataset, split_settings(space), load_run(path).header.data)
             # A run that was killed before its first record has data but no journal yet.
             info = prepare(dataset, split_settings(space), data_folder(path), progress)
         else:

@@ -11,9 +11,9 @@ from typing import Protocol
 import keras_tuner as kt
 from keras_tuner.engine.trial import Trial
 
-from hypermodels.cost import CostModel
 from hypermodels.hypermodel import AttentionHyperModel
-from hypermodels.recipe import Budget
+from hypermodels.networks.cost import CostModel
+from hypermodels.settings.recipe import Budget
 from search.algorithms.base import Algorithm
 from search.algorithms.brackets import MAX_TRIALS, first_rung_trials
 from search.algorithms.hyperband import Hyperband
@@ -57,7 +57,7 @@ SILENCE = 0.5
 
 
 class Watcher(Protocol):
-    """Who is told what happens; see `progress.py`."""
+    """Who is told what happens; see `display/progress.py`."""
 
     def started(self, trial_id: str) -> None: ...
     def epoch(self, trial_id: str, epoch: int) -> None: ...

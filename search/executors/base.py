@@ -22,7 +22,7 @@ class Executor(Protocol):
 
     * An `Assignment` names the run directory by a path of this machine: the prepared data,
       checkpoints and the fence are files under it, and workers write them.
-    * The fence (`fence.py`) is an advisory lock of one file system (`flock`) on a file that
+    * The fence (`worker/fence.py`) is an advisory lock of one file system (`flock`) on a file that
       holds the token of the worker that may write. Elsewhere, the token alone must do, on a
       store that compares and swaps.
     * A task's log is a file of this machine that the driver reads when a trial failed.

@@ -3,7 +3,7 @@
 `python -m` puts the current folder first, and an empty entry of `PYTHONPATH` stands for it: a
 `random.py` that lies there would then be run in the place of Python's own. The one thing
 that is imported from there, a model of the person's, is found by the finder in
-`hypermodels/backbones/own_code.py`.
+`hypermodels/backbones/foreign/own_code.py`.
 
 Imports nothing that is not loaded when Python starts: it runs before all else.
 """

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypermodels.backbones import BackboneError, family
-from hypermodels.configuration import digest
-from hypermodels.cost import BackboneDescription, describe_backbone
+from hypermodels.backbones import family
+from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
+from hypermodels.networks.cost import BackboneDescription, describe_backbone
+from hypermodels.settings.configuration import digest
 from search.errors import RunDirectoryError
 from search.runs.records import BackboneDescribed
 

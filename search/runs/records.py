@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Annotated, Any, ClassVar, get_type_hints
 
-from hypermodels.configuration import Configuration
+from hypermodels.settings.configuration import Configuration
 from search.algorithms.trials import Candidate, TrialSpec
 from search.errors import START_ANEW, RunDirectoryError
 from search.runs.shapes import (

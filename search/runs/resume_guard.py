@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermodels.backbones import family
-from hypermodels.configuration import combinations
+from hypermodels.settings.configuration import combinations
 from search import __version__
 from search.data import NAMED
 from search.errors import START_ANEW, RunDirectoryError, SpaceError

@@ -48,7 +48,7 @@ class Run:
         self.state.apply(self.journal.append(to_record(entry)))
 
 
-def read_run(path: Path) -> RunState:
+def load_run(path: Path) -> RunState:
     """Reads a run without changing or locking it.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from hypermodels.configuration import Configuration, digest
+from hypermodels.settings.configuration import Configuration, digest
 from search.algorithms.trials import TrialSpec
 from search.runs.journal import Record
 from search.runs.records import (

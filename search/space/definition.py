@@ -1,6 +1,6 @@
 """The definition of a space: every key it can have, once.
 
-Validation (`space.py`) and the JSON Schema for editors (`schema.py`) are both made from
+Validation (`reader.py`) and the JSON Schema for editors (`schema.py`) are both made from
 what stands here and from the sections that `hypermodels` declares.
 """
 
@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hypermodels.configuration import sections
 from hypermodels.knobs import Knob, KnobError, Section
-from hypermodels.presets import PRESETS
+from hypermodels.settings.configuration import sections
+from hypermodels.settings.presets import PRESETS
 
 OBJECTIVES: Mapping[str, str] = {
     "val_accuracy": "max",

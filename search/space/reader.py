@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from hypermodels.configuration import sections
 from hypermodels.knobs import (
     Choice,
     FloatRange,
@@ -20,7 +19,8 @@ from hypermodels.knobs import (
     Value,
     as_written,
 )
-from hypermodels.per_stage import PER_STAGE, STAGE_KEY, StagedSection, listed_knobs
+from hypermodels.knobs.per_stage import PER_STAGE, STAGE_KEY, StagedSection, listed_knobs
+from hypermodels.settings.configuration import sections
 from search.errors import did_you_mean
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
 from search.space.space import Space

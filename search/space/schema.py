@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypermodels.configuration import STAGE_WORDS
 from hypermodels.knobs import Knob
-from hypermodels.per_stage import StagedSection
+from hypermodels.knobs.per_stage import StagedSection
+from hypermodels.settings.configuration import STAGE_WORDS
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 _TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hypermodels.configuration import Configuration, sections
 from hypermodels.knobs import (
     Choice,
     Domain,
@@ -20,7 +19,8 @@ from hypermodels.knobs import (
     Value,
     is_tuned,
 )
-from hypermodels.presets import preset
+from hypermodels.settings.configuration import Configuration, sections
+from hypermodels.settings.presets import preset
 from search.algorithms.brackets import MAX_TRIALS, first_rung_trials
 from search.errors import SpaceError
 from search.space.definition import OBJECTIVES, PLAIN_SECTIONS

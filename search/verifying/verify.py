@@ -15,7 +15,7 @@ from search.driver.tuner import algorithm_of, costs_of, hypermodel_of
 from search.errors import RunDirectoryError
 from search.runs.journal import ReadOnlyJournal, Record
 from search.runs.layout import data_folder, journal_path, lock_path, strange_entries
-from search.runs.run import Run, read_run, space_of
+from search.runs.run import Run, load_run, space_of
 from search.runs.state import COMPLETED, RunState
 from search.storage.files import FileLock
 from search.verifying.file_checks import check_checkpoints, check_data, check_export, check_views
@@ -37,7 +37,7 @@ def verify(path: Path, *, repair: bool = False) -> Findings:
         RunLockedError: If another process drives it.
         StorageError: If views were to be written, and the machine refuses.
     """
-    read_run(path)  # of what is no run nothing is touched, be it to lock it
+    load_run(path)  # of what is no run nothing is touched, be it to lock it
     lock = FileLock(lock_path(path))
     findings = Findings()
     try:

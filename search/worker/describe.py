@@ -5,10 +5,9 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from hypermodels.backbones import BackboneError
-from hypermodels.backbones.reasons import reason_of
-from hypermodels.checking import check_own_network
-from hypermodels.cost import describe_backbone
+from hypermodels.errors import BackboneError, reason_of
+from hypermodels.networks.checking import check_own_network
+from hypermodels.networks.cost import describe_backbone
 from search.messages import DescribeRequest
 from search.worker.train import Report
 

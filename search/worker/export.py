@@ -6,7 +6,7 @@ the same network, gives it the weights and saves it. Two more load what was save
 SavedModel and `model.keras`, as a stranger would, and compare the scores.
 
 The same is gone through with the untrained network before a search begins, so that
-what cannot be exported is known before anything is trained; see `rehearsal.py`.
+what cannot be exported is known before anything is trained; see `driver/rehearsal.py`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import keras
 import numpy as np
 
 from hypermodels.backbones import family
-from hypermodels.backbones.reasons import reason_of
-from hypermodels.backbones.remake import objects_of
-from hypermodels.checking import check_probabilities
-from hypermodels.configuration import Configuration
-from hypermodels.network import build_network
-from hypermodels.serving import serving_model
+from hypermodels.errors import reason_of
+from hypermodels.graph.remake import objects_of
+from hypermodels.networks.checking import check_probabilities
+from hypermodels.networks.network import build_network
+from hypermodels.networks.serving import serving_model
+from hypermodels.settings.configuration import Configuration
 from search.data import PreparedData, Split, constant_answer, counts_of, open_prepared, open_test
 from search.errors import ExportError
 from search.messages import ExportRequest

@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from hypermodels.batches import BatchSource
-from hypermodels.configuration import Configuration
-from hypermodels.epoch import EpochSteps
-from hypermodels.recipe import Budget
 from hypermodels.seeds import restart_global_generator, seed_python
-from hypermodels.training import training_model
+from hypermodels.settings.configuration import Configuration
+from hypermodels.settings.recipe import Budget
+from hypermodels.training.batches import BatchSource
+from hypermodels.training.epoch import EpochSteps
+from hypermodels.training.model import training_model
 from search.data import PreparedData, Split, open_prepared
 from search.errors import CbamSearchError
 from search.messages import Assignment

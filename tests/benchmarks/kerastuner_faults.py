@@ -29,7 +29,7 @@ import_keras_without_tensorflow()
 
 import keras_tuner as kt  # noqa: E402
 
-from hypermodels.configuration import Configuration  # noqa: E402
+from hypermodels.settings.configuration import Configuration  # noqa: E402
 from search.algorithms.hyperband import Hyperband  # noqa: E402
 from search.algorithms.trials import Candidate  # noqa: E402
 from tests.search.command import SMALL_SPACE, run, worker_processes  # noqa: E402

@@ -26,7 +26,7 @@ import_keras_without_tensorflow()
 
 from search.analysis.profile import profile, worker_seconds  # noqa: E402
 from search.runs.layout import journal_path  # noqa: E402
-from search.runs.run import read_run  # noqa: E402
+from search.runs.run import load_run  # noqa: E402
 from search.runs.state import RunState, TrialState  # noqa: E402
 from tests.benchmarks.machine import described  # noqa: E402
 from tests.benchmarks.processes import INTERVAL, Watch, watched  # noqa: E402
@@ -184,7 +184,7 @@ def searched(options: argparse.Namespace) -> tuple[list[Row], str]:
         before = time.process_time()
         watch, seconds, used = watched(arguments, journal_path(folder / "run"))
         sampling, load = time.process_time() - before, os.getloadavg()[0]
-        state = read_run(folder / "run")
+        state = load_run(folder / "run")
     rows = [*training_rows(state), *start_rows(state)]
     rows += [*driver_rows(state, watch, seconds, used), *worker_rows(state, watch)]
     unseen = max(worker.whole - worker.resident for worker in watch.workers.values())

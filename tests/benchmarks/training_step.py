@@ -34,8 +34,8 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 FAST_PATHS = {
-    "plain attention": "hypermodels.attention.fused.usable",
-    "as in Keras": "hypermodels.fast_path.open_to",
+    "plain attention": "hypermodels.fast.attention.usable",
+    "as in Keras": "hypermodels.fast.conditions.open_to",
 }
 """What is kept from taking the fast path, by the name of the step."""
 
@@ -43,10 +43,10 @@ FAST_PATHS = {
 def keras_step(
     attention: dict[str, Any], batch: int, without: str = "", precision: str = "float32"
 ) -> Callable[[], object]:
-    from hypermodels.configuration import Configuration
-    from hypermodels.network import ImageSpec
-    from hypermodels.recipe import Budget
-    from hypermodels.training import training_model
+    from hypermodels.image import ImageSpec
+    from hypermodels.settings.configuration import Configuration
+    from hypermodels.settings.recipe import Budget
+    from hypermodels.training.model import training_model
 
     configuration = Configuration.resolve(
         {

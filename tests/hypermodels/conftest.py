@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.network import build_network
+from hypermodels.networks.network import build_network
 from tests.hypermodels.helpers import (
     LAYERED,
     TINY,
@@ -40,7 +40,7 @@ np.save(folder / "contract_loaded.npy", loaded(maps).numpy())
 np.save(folder / "network_loaded.npy",
         keras.models.load_model(folder / "network.keras")(images).numpy())
 from tests.hypermodels.helpers import TINY, configuration, fingerprint
-from hypermodels.network import build_network
+from hypermodels.networks.network import build_network
 prints = {}
 for name, attention in json.loads((folder / "attention.json").read_text()).items():
     model = build_network(configuration(**attention), TINY, seed=11)

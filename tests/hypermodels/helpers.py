@@ -11,10 +11,10 @@ import keras
 import numpy as np
 
 from hypermodels.attention import AttentionLayer, Mechanism, mechanisms
-from hypermodels.configuration import Configuration
-from hypermodels.cost import Cost
 from hypermodels.image import ImageSpec, Resize
 from hypermodels.knobs import Knob, Value
+from hypermodels.networks.cost import Cost
+from hypermodels.settings.configuration import Configuration
 
 LAYERED = tuple(entry for entry in mechanisms() if entry.layer is not None)
 """The registered mechanisms that add a layer."""

@@ -46,10 +46,12 @@ import json, sys
 from pathlib import Path
 import keras
 import numpy as np
-from hypermodels.configuration import Configuration
-from hypermodels.epoch import EpochSteps
-from hypermodels.network import ImageSpec, build_network
-from hypermodels.recipe import Budget, compile_model
+from hypermodels.settings.configuration import Configuration
+from hypermodels.training.epoch import EpochSteps
+from hypermodels.networks.network import build_network
+from hypermodels.image import ImageSpec
+from hypermodels.settings.recipe import Budget
+from hypermodels.training.compile import compile_model
 from tests.hypermodels.helpers import SMALLEST, images
 from tests.hypermodels.test_backends import ILL_CONDITIONED
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hypermodels.batches import BatchSource
 from hypermodels.hypermodel import (
     AttentionHyperModel,
     FamilyHyperModel,
@@ -21,7 +20,9 @@ from hypermodels.hypermodel import (
     ResNetV2HyperModel,
 )
 from hypermodels.knobs import Choice, FloatRange, IntRange, KnobError
-from hypermodels.recipe import Budget, compile_model
+from hypermodels.settings.recipe import Budget
+from hypermodels.training.batches import BatchSource
+from hypermodels.training.compile import compile_model
 from tests.hypermodels.helpers import SMALLEST, TINY, configuration, fingerprint, images, numpy
 
 X = images(24)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from hypermodels.knobs import Knob, Section
-from hypermodels.per_stage import StagedSection
+from hypermodels.knobs.per_stage import StagedSection
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 DEPTHS = {

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from hypermodels.backbones import families
-from hypermodels.backbones.application_table import APPLICATIONS
+from hypermodels.backbones.foreign.application_table import APPLICATIONS
 from hypermodels.knobs import Knob
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 from search.space.loading import parse_space

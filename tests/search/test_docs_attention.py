@@ -9,7 +9,7 @@ import pytest
 
 from hypermodels.attention import Mechanism, mechanisms
 from hypermodels.knobs import listed
-from hypermodels.presets import PRESETS
+from hypermodels.settings.presets import PRESETS
 
 DOCS = Path(__file__).parents[2] / "docs" / "attention.md"
 LAYERED = tuple(entry for entry in mechanisms() if entry.layer is not None)

@@ -12,10 +12,12 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.attention import Mechanism, contract, mechanism, mechanisms
-from hypermodels.cost import CostModel, cost_of
-from hypermodels.network import attention_gates, build_network
-from hypermodels.recipe import Budget, compile_model
+from hypermodels.attention import Mechanism, mechanism, mechanisms
+from hypermodels.attention import base as contract
+from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.network import attention_gates, build_network
+from hypermodels.settings.recipe import Budget
+from hypermodels.training.compile import compile_model
 from search.errors import SpaceError
 from search.space.loading import parse_space
 from search.space.schema import space_schema

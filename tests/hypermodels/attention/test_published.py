@@ -9,7 +9,7 @@ import pytest
 from hypermodels.attention import mechanism
 from hypermodels.attention.eca import kernel_size
 from hypermodels.knobs import Value
-from hypermodels.presets import preset
+from hypermodels.settings.presets import preset
 from tests.hypermodels.helpers import built, named_weights
 
 RESNET_50 = {256: 3, 512: 4, 1024: 6, 2048: 3}

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hypermodels.configuration import Configuration
+from hypermodels.settings.configuration import Configuration
 from search.algorithms.brackets import brackets
 from search.algorithms.hyperband import Hyperband
 from search.algorithms.simulator import Score, Unlimited, random_scores, simulate

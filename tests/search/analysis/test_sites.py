@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from hypermodels.attention import AttentionLayer
-from hypermodels.configuration import Configuration
-from hypermodels.cost import Cost, CostModel, cost_of
-from hypermodels.network import ImageSpec, build_network
+from hypermodels.image import ImageSpec
+from hypermodels.networks.cost import Cost, CostModel, cost_of
+from hypermodels.networks.network import build_network
+from hypermodels.settings.configuration import Configuration
 from search.analysis.sites import site_table
 from search.cli import commands as cli
 from search.space.loading import parse_space

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypermodels.configuration import Configuration
-from hypermodels.cost import CostModel
+from hypermodels.image import ImageSpec
 from hypermodels.knobs import Choice, FloatRange, IntRange
-from hypermodels.network import ImageSpec
+from hypermodels.networks.cost import CostModel
+from hypermodels.settings.configuration import Configuration
 from search.algorithms.brackets import brackets
 from search.algorithms.hyperband import Hyperband
 from search.algorithms.trials import Candidate

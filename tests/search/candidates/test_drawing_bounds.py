@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hypermodels.cost import CostModel
-from hypermodels.network import ImageSpec
+from hypermodels.image import ImageSpec
+from hypermodels.networks.cost import CostModel
 from search.algorithms.brackets import MAX_TRIALS, brackets, first_rung_trials
 from search.algorithms.hyperband import Hyperband
 from search.candidates.networks import Networks

@@ -145,9 +145,9 @@ def test_a_summary_is_text(form: str, hostile: Path, capsys: pytest.CaptureFixtu
 
 def test_the_files_of_a_summary_are_text(hostile: Path) -> None:
     from search.analysis.summary import rows, write_summary
-    from search.runs.run import read_run
+    from search.runs.run import load_run
 
-    state = read_run(hostile)
+    state = load_run(hostile)
     write_summary(hostile, state)
     assert (hostile / "summary.csv").read_bytes() == to_csv(rows(state)).encode()
     assert (hostile / "summary.md").read_text("utf-8") == to_markdown(state)

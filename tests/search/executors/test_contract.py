@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hypermodels.configuration import Configuration
+from hypermodels.settings.configuration import Configuration
 from search.data import SplitSettings, prepare
 from search.executors.base import Executor
 from search.executors.local import LocalExecutor

@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from hypermodels.configuration import Configuration, digest
-from hypermodels.cost import BackboneDescription, CostModel, describe_backbone
 from hypermodels.image import ImageSpec
+from hypermodels.networks.cost import BackboneDescription, CostModel, describe_backbone
+from hypermodels.settings.configuration import Configuration, digest
 from search.errors import CbamSearchError
 from search.runs.descriptions import Descriptions
 from search.runs.journal import Record, decode, encode

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypermodels.configuration import Configuration
+from hypermodels.settings.configuration import Configuration
 from search.algorithms.trials import Candidate, TrialSpec
 from search.errors import RunDirectoryError
 from search.runs.journal import decode, encode

@@ -8,8 +8,8 @@ import jsonschema
 import pytest
 import yaml
 
-from hypermodels.cost import CostModel
-from hypermodels.network import ImageSpec
+from hypermodels.image import ImageSpec
+from hypermodels.networks.cost import CostModel
 from search.analysis.summary import attention_label, described, findings, rows
 from search.candidates.sampling import SampledCandidates, check_feasible, for_all_stages
 from search.driver.export import fixed_space

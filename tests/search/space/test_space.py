@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypermodels.attention import mechanisms
 from hypermodels.backbones import families
 from hypermodels.knobs import Choice, FloatRange, IntRange
-from hypermodels.presets import PRESETS
+from hypermodels.settings.presets import PRESETS
 from search.errors import SpaceError
 from search.space.definition import SEARCH, tuned_sections
 from search.space.loading import load_space, parse_space, recorded_space, shipped_spaces

@@ -27,9 +27,10 @@ def trained(path: Path, stops: tuple[int, ...], recipe: dict[str, Any], dropout:
 def continue_to(path: Path, epochs: int, recipe: dict[str, Any], dropout: bool) -> None:
     import keras
 
-    from hypermodels.batches import BatchSource
-    from hypermodels.configuration import Configuration
-    from hypermodels.recipe import Budget, compile_model
+    from hypermodels.settings.configuration import Configuration
+    from hypermodels.settings.recipe import Budget
+    from hypermodels.training.batches import BatchSource
+    from hypermodels.training.compile import compile_model
     from search.worker.checkpoint import load_checkpoint, save_checkpoint
     from search.worker.stopwatch import Stopwatch
     from search.worker.train import _train_epoch

@@ -32,9 +32,11 @@ compiled = CompiledCode(Path(folder)) if folder else None
 if compiled:
     compiled.use("tensorflow")
 import numpy as np
-from hypermodels.configuration import Configuration
-from hypermodels.network import ImageSpec, build_network
-from hypermodels.recipe import Budget, compile_model
+from hypermodels.settings.configuration import Configuration
+from hypermodels.networks.network import build_network
+from hypermodels.image import ImageSpec
+from hypermodels.settings.recipe import Budget
+from hypermodels.training.compile import compile_model
 configuration = Configuration.resolve({
     "backbone": {"family": "resnet_v1", "depth": 8},
     "attention": {"type": "cbam", "reduction_ratio": 4},

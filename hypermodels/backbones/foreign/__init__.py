@@ -1,0 +1,1 @@
+"""Networks that others wrote: those of `keras.applications`, and a person's own."""

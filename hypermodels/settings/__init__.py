@@ -1,0 +1,1 @@
+"""The settings of one network and its training: sections, resolved configurations, presets."""

@@ -1,0 +1,1 @@
+"""How a network trains: batches, epochs, schedule, compilation."""
