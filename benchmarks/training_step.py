@@ -1,6 +1,6 @@
 """What attention costs a training step of ResNet-20, and what PyTorch's costs; prints a table.
 
-    python -m tests.benchmarks.training_step [--threads 1] [--runs 15] [--batch 128]
+    python -m benchmarks.training_step [--threads 1] [--runs 15] [--batch 128]
 
 The steps are taken in turn in one process, so that the machine's drift hits all alike, and
 compared as ratios. `plain attention` is the definition of the attention layer, operation by
@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 
-from tests.benchmarks.machine import described, interleaved, ratio
+from benchmarks.machine import described, interleaved, ratio
 
 KINDS: dict[str, dict[str, Any]] = {
     "none": {},

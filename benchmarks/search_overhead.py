@@ -1,6 +1,6 @@
 """What a search costs beside its training: time, processor and memory; prints a table.
 
-    python -m tests.benchmarks.search_overhead [--runs 1] [--depth 8] [--plain]
+    python -m benchmarks.search_overhead [--runs 1] [--depth 8] [--plain]
 
 One search by the command line in a process of its own, on a terminal, whose panel is a part
 of the driver's work (`--plain` has it print lines instead): Hyperband over a ResNet with
@@ -24,13 +24,13 @@ from search.imports.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
+from benchmarks.machine import described  # noqa: E402
+from benchmarks.processes import INTERVAL, Watch, watched  # noqa: E402
+from benchmarks.whole_search import sample, written_space  # noqa: E402
 from search.analysis.profile import profile, worker_seconds  # noqa: E402
 from search.runs.layout import journal_path  # noqa: E402
 from search.runs.run import load_run  # noqa: E402
 from search.runs.state import RunState, TrialState  # noqa: E402
-from tests.benchmarks.machine import described  # noqa: E402
-from tests.benchmarks.processes import INTERVAL, Watch, watched  # noqa: E402
-from tests.benchmarks.whole_search import sample, written_space  # noqa: E402
 
 VALIDATION = 400  # as the space has it
 IMAGES, MAX_EPOCHS = 2000, 9

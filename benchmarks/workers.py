@@ -1,6 +1,6 @@
 """How many workers a search can use: simulated for many, measured for as many as are given.
 
-    python -m tests.benchmarks.workers [--measure 1 2 4] [--runs 1]
+    python -m benchmarks.workers [--measure 1 2 4] [--runs 1]
 
 The simulation makes the real decisions of Hyperband with random scores, and hands trials
 out as the search does; an epoch takes 1 to 1.5 units of time, by the configuration, and
@@ -23,6 +23,8 @@ from search.imports.keras_in_driver import import_keras_without_tensorflow
 
 import_keras_without_tensorflow()
 
+from benchmarks.machine import described, ratio  # noqa: E402
+from benchmarks.whole_search import ours, sample  # noqa: E402
 from search.algorithms.hyperband import Hyperband  # noqa: E402
 from search.algorithms.simulator import (  # noqa: E402
     Choice,
@@ -34,8 +36,6 @@ from search.algorithms.simulator import (  # noqa: E402
 )
 from search.algorithms.trials import TrialSpec  # noqa: E402
 from search.analysis.profile import worker_seconds  # noqa: E402
-from tests.benchmarks.machine import described, ratio  # noqa: E402
-from tests.benchmarks.whole_search import ours, sample  # noqa: E402
 
 START = 1.0
 """Units of time that starting a trial takes."""

@@ -1,6 +1,6 @@
 """A whole search by plain KerasTuner, as a person writes it, and by this package.
 
-    python -m tests.benchmarks.whole_search [--images 2000] [--max-epochs 9] [--runs 1]
+    python -m benchmarks.whole_search [--images 2000] [--max-epochs 9] [--runs 1]
 
 Both search the same space over ResNet-8 with none, SE and CBAM by Hyperband, with the same
 factor, full budget, batch size and images. KerasTuner's side is the attention of widely
@@ -24,8 +24,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import described, ratio
 from search.analysis.profile import in_training
-from tests.benchmarks.machine import described, ratio
 from tests.search.command import run
 
 SPACE = """\
@@ -132,7 +132,7 @@ def plain_kerastuner(folder: Path, images: Path, max_epochs: int) -> dict[str, A
 def theirs(folder: Path, images: Path, max_epochs: int) -> dict[str, Any]:
     began = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.whole_search", "--max-epochs",
+        [sys.executable, "-m", "benchmarks.whole_search", "--max-epochs",
          str(max_epochs), "--kerastuner", str(folder), str(images)],
         capture_output=True, text=True, check=True,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},

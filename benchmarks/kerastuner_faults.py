@@ -1,6 +1,6 @@
 """The same faults put to plain KerasTuner 1.4.8 and to this package; prints a table.
 
-    python -m tests.benchmarks.kerastuner_faults
+    python -m benchmarks.kerastuner_faults
 
 KerasTuner's side drives stock `kt.oracles.HyperbandOracle` with synthetic scores; this
 side drives the same decisions, or the installed command on a tiny search where files or
@@ -232,7 +232,7 @@ import os, signal, sys
 from search.imports.keras_in_driver import import_keras_without_tensorflow
 import_keras_without_tensorflow()
 from pathlib import Path
-from tests.benchmarks.kerastuner_faults import stock_oracle
+from benchmarks.kerastuner_faults import stock_oracle
 oracle = stock_oracle(Path(sys.argv[1]), 9, 1000)
 if (Path(sys.argv[1]) / "project" / "oracle.json").exists():
     oracle.reload()
