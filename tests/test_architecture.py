@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -110,3 +112,13 @@ def test_the_map_names_every_room_and_nothing_that_is_not_there() -> None:
 def test_few_modules_lie_at_the_top() -> None:
     top = [name for name, path in modules().items() if len(path.relative_to(ROOT).parts) == 2]
     assert len(top) <= 14, top
+
+
+def test_every_file_with_a_slow_test_is_in_one_shard() -> None:
+    lines = (ROOT / ".ci" / "slow-shards").read_text("utf-8").splitlines()
+    files = [line.split()[1] for line in lines if not line.startswith("#")]
+    asked = [sys.executable, "-m", "pytest", "-n", "0", "-m", "slow", "--collect-only"]
+    collected = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    slow = sorted(set(re.findall(r"^(tests/\S+\.py)::", collected, re.MULTILINE)))
+    assert sorted(files) == slow
+    assert {line.split()[0] for line in lines if not line.startswith("#")} == set("1234")
