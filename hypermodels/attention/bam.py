@@ -27,17 +27,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
-from hypermodels.attention.channel import (
-    HIDDEN_DIVISOR,
-    MIN_HIDDEN,
-    REDUCTION_RATIO,
-    hidden_in,
-    hidden_units,
-    ratio_misfit,
-)
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.combining import COMBINE, combine
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
+from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_misfit
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.knobs import Knob, Value
 
@@ -88,25 +81,10 @@ class BAM(AttentionLayer):
     - [Park et al., BMVC 2018](https://arxiv.org/abs/1807.06514)
     """
 
-    def __init__(
-        self,
-        reduction_ratio: int = 16,
-        min_hidden: int = 1,
-        hidden_divisor: int = 1,
-        dilation: int = 4,
-        combine: str = "sum",
-        bam_norm: str = "output",
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
+    knobs = (*HIDDEN, DILATION, COMBINE, BAM_NORM, GATE)
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.reduction_ratio = self.accept(REDUCTION_RATIO, reduction_ratio)
-        self.min_hidden = self.accept(MIN_HIDDEN, min_hidden)
-        self.hidden_divisor = self.accept(HIDDEN_DIVISOR, hidden_divisor)
-        self.dilation = self.accept(DILATION, dilation)
-        self.combine = self.accept(COMBINE, combine)
-        self.bam_norm = self.accept(BAM_NORM, bam_norm)
-        self.gate = self.accept(GATE, gate)
         of_output = self.bam_norm == "output"
         names = ("channel", "map") if of_output else ("1", "reduce", "dilated_1", "dilated_2")
         self.norms = {
@@ -182,21 +160,6 @@ class BAM(AttentionLayer):
             gate = 1.0 + gate
         return inputs * ops.cast(gate, inputs.dtype), {"map": gate}
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.attend(inputs, training=training)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "reduction_ratio": self.reduction_ratio,
-            "min_hidden": self.min_hidden,
-            "hidden_divisor": self.hidden_divisor,
-            "dilation": self.dilation,
-            "combine": self.combine,
-            "bam_norm": self.bam_norm,
-            "gate": self.gate,
-        }
-
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
         channels, hidden = shape[2], hidden_in(shape, settings)
@@ -232,25 +195,10 @@ class BAM(AttentionLayer):
             )
         return reason
 
-    @staticmethod
-    def gate_range(settings: Mapping[str, Value]) -> tuple[float, float]:
-        return (0.0 if settings["gate"] == "identity_start" else 1.0), 2.0
 
-
-MECHANISM = register(
-    Mechanism(
-        "bam",
-        BAM,
-        (
-            REDUCTION_RATIO,
-            MIN_HIDDEN,
-            HIDDEN_DIVISOR,
-            DILATION,
-            COMBINE,
-            BAM_NORM,
-            GATE,
-        ),
-        "BAM: channel and dilated spatial logits together in one gate",
-        "Park et al., BAM, BMVC 2018, eq. 1-5",
-    )
+MECHANISM = Mechanism(
+    "bam",
+    BAM,
+    "BAM: channel and dilated spatial logits together in one gate",
+    "Park et al., BAM, BMVC 2018, eq. 1-5",
 )

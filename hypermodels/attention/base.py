@@ -2,18 +2,19 @@
 
 A mechanism takes a feature map of shape `(batch, height, width, channels)` and gives one
 of the same shape: scaled by the product of its gates, plus its shift if it has one. It is
-one file: a Keras layer with its formulas, the knobs it has, and one call of `register`.
-Nothing else in the program names it.
+one file: a Keras layer with its knobs and formulas, and the constant `MECHANISM`; the list in
+`__init__.py` names the file, and nothing else in the program does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import keras
 
+from hypermodels.fast.attention import usable as fast_path_applies
 from hypermodels.knobs import Knob, KnobError, Value
 from hypermodels.seeds import derive_seed
 
@@ -27,28 +28,48 @@ SHIFT = "shift"
 class AttentionLayer(keras.layers.Layer):
     """Base of the attention layers: same shape out as in, gates computed in float32.
 
-    A subclass defines `attend`, `parameters`, `macs` and `identity`, and `misfit` and
-    `gate_range` where the defaults do not hold; the contract suite in
-    `tests/hypermodels/attention` runs all of them over every registered mechanism.
+    A subclass defines `knobs`, `attend`, `parameters`, `macs` and `identity`, and `misfit`
+    where a map can be too small for it; the contract suite in `tests/hypermodels/attention`
+    runs all of them over every registered mechanism.
 
     Under mixed precision the feature map keeps its 16-bit type, while pooled statistics
     and gates are float32: sums over a map overflow float16.
+
+    Args:
+        seed: Integer or `None`, from which the initial weights are derived.
+        **kwargs: The knobs by name, each of which becomes an attribute, and what every
+            Keras layer takes.
+
+    Raises:
+        KnobError: If a knob cannot take what it is given.
     """
 
+    knobs: ClassVar[tuple[Knob, ...]] = ()
+    """What can be set of it, with the defaults of its paper."""
+
+    fast_call: ClassVar[Callable[[Any, Any], Any] | None] = None
+    """A method that gives what `attend` gives while training, in fewer passes, or `None`."""
+
     def __init__(self, *, seed: int | None = None, **kwargs: Any) -> None:
+        given = {knob.name: kwargs.pop(knob.name, knob.default) for knob in self.knobs}
         super().__init__(**kwargs)
         self.seed = seed
+        for knob in self.knobs:
+            try:
+                setattr(self, knob.name, knob.accept(given[knob.name]))
+            except KnobError as error:
+                raise KnobError(f"{type(self).__name__}({knob.name}=...): {error}") from error
 
-    def accept(self, knob: Knob, received: Any) -> Any:
-        """Returns a constructor's argument as its knob takes it.
+    if TYPE_CHECKING:
 
-        Raises:
-            KnobError: If the knob cannot take it.
-        """
-        try:
-            return knob.accept(received)
-        except KnobError as error:
-            raise KnobError(f"{type(self).__name__}({knob.name}=...): {error}") from error
+        def __getattr__(self, name: str) -> Any:
+            """The knobs are attributes."""
+
+    def part(self, kind: type[AttentionLayer], name: str, **fixed: Value) -> Any:
+        """A mechanism within this one, with the knobs that the two share."""
+        shared = {each.name: getattr(self, each.name, each.default) for each in kind.knobs}
+        seed, dtype = self.seed_for(name), self.dtype_policy
+        return kind(**{**shared, **fixed}, seed=seed, dtype=dtype, name=name)
 
     def float32_weight(self, name: str, shape: tuple[int, ...], initializer: Any) -> Any:
         """Adds a weight that stays float32 under mixed precision."""
@@ -60,11 +81,12 @@ class AttentionLayer(keras.layers.Layer):
         """The seed of one weight or sublayer, derived from the layer's own."""
         return None if self.seed is None else derive_seed(self.seed, part)
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Returns the attended feature map and its gates by name.
 
         Args:
             inputs: Tensor of shape `(batch, height, width, channels)`.
+            training: Whether a batch norm in it takes the batch's statistics.
 
         Returns:
             A tensor of the same shape and type, and a dict of float32 tensors that
@@ -77,8 +99,10 @@ class AttentionLayer(keras.layers.Layer):
         """
         raise TypeError(f"{type(self).__name__} must define attend(inputs)")
 
-    def call(self, inputs: Any) -> Any:
-        return self.attend(inputs)[0]
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.fast_call is not None and fast_path_applies(inputs, training):
+            return self.fast_call(inputs)
+        return self.attend(inputs, training)[0]
 
     def gates(self, inputs: Any) -> dict[str, Any]:
         """The gates that the layer would apply to the feature map `inputs`."""
@@ -89,7 +113,8 @@ class AttentionLayer(keras.layers.Layer):
         return input_shape
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "seed": self.seed}
+        own = {knob.name: getattr(self, knob.name) for knob in self.knobs}
+        return {**super().get_config(), "seed": self.seed, **own}
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -118,11 +143,6 @@ class AttentionLayer(keras.layers.Layer):
         """
         return None
 
-    @staticmethod
-    def gate_range(settings: Mapping[str, Value]) -> tuple[float, float]:
-        """Least and greatest value that a gate can take; a shift has no bounds."""
-        return 0.0, 2.0 if settings.get("gate") == "identity_start" else 1.0
-
 
 @dataclass(frozen=True)
 class Mechanism:
@@ -131,21 +151,25 @@ class Mechanism:
     Args:
         name: String, the value of `attention.type`.
         layer: The `AttentionLayer` class, or `None` for the type that adds nothing.
-        knobs: The knobs it has, with the defaults of its paper.
         summary: String, one line.
         reference: String, where it is defined.
+        defaults: Mapping from a knob's name to its default, where it is another than the
+            layer's own.
     """
 
     name: str
     layer: type[AttentionLayer] | None
-    knobs: tuple[Knob, ...]
     summary: str
     reference: str
+    defaults: Mapping[str, Value] = field(default_factory=dict)
 
     @property
-    def offers_identity_start(self) -> bool:
-        """Whether a knob can make the layer return its input unchanged at step 0."""
-        return any(knob.name == "gate" and "identity_start" in knob.choices for knob in self.knobs)
+    def knobs(self) -> tuple[Knob, ...]:
+        """The knobs it has, with the defaults of its paper."""
+        return tuple(
+            replace(knob, default=self.defaults.get(knob.name, knob.default))
+            for knob in (self.layer.knobs if self.layer else ())
+        )
 
     def settings(self, attention: Mapping[str, Value]) -> dict[str, Value]:
         """This mechanism's own knobs out of a resolved attention section."""

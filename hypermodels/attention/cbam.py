@@ -17,10 +17,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
-from hypermodels.attention.channel import ChannelAttention, channel_knobs
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
+from hypermodels.attention.channel import ChannelAttention
 from hypermodels.attention.gates import GATE
-from hypermodels.attention.spatial import SPATIAL_KNOBS, SpatialAttention
+from hypermodels.attention.spatial import SpatialAttention
 from hypermodels.fast import attention as fused
 from hypermodels.knobs import Knob, Value
 
@@ -67,42 +67,12 @@ class CBAM(AttentionLayer):
     - [Woo et al., ECCV 2018](https://arxiv.org/abs/1807.06521)
     """
 
-    def __init__(
-        self,
-        reduction_ratio: int = 16,
-        min_hidden: int = 1,
-        hidden_divisor: int = 1,
-        mlp_bias: bool = True,
-        channel_pooling: str = "avg+max",
-        spatial_pooling: str = "avg+max",
-        spatial_kernel_size: int = 7,
-        spatial_norm: str = "none",
-        order: str = "channel_first",
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
+    knobs = (*ChannelAttention.knobs[:-1], *SpatialAttention.knobs[:-1], ORDER, GATE)
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.order = self.accept(ORDER, order)
-        self.channel = ChannelAttention(
-            reduction_ratio,
-            min_hidden,
-            hidden_divisor,
-            mlp_bias,
-            channel_pooling,
-            gate,
-            seed=self.seed_for("channel"),
-            dtype=self.dtype_policy,
-            name="channel",
-        )
-        self.spatial = SpatialAttention(
-            spatial_pooling,
-            spatial_kernel_size,
-            spatial_norm,
-            gate,
-            seed=self.seed_for("spatial"),
-            dtype=self.dtype_policy,
-            name="spatial",
-        )
+        self.channel = self.part(ChannelAttention, "channel")
+        self.spatial = self.part(SpatialAttention, "spatial")
 
     def build(self, input_shape: Any) -> None:
         self.channel.build(input_shape)
@@ -124,11 +94,12 @@ class CBAM(AttentionLayer):
             outputs, spatial = self.spatial.attend(refined, training=training)
         return outputs, {**channel, **spatial}
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if not fused.usable(inputs, training) or self.order == "parallel":
-            return self.attend(inputs, training=training)[0]
+    def fast_call(self, inputs: Any) -> Any:
+        """`attend` while training; see `fast/attention.py`."""
+        if self.order == "parallel":
+            return self.attend(inputs, training=True)[0]
         if self.order == "spatial_first":
-            return self.channel.call(self.spatial.call(inputs, training), training)
+            return self.channel.fast_call(self.spatial.fast_call(inputs))
         return fused.attended(
             inputs,
             channel_gate=self.channel.gate_of,
@@ -136,13 +107,6 @@ class CBAM(AttentionLayer):
             spatial_gate=self.spatial.trained_gate_of,
             spatial_pooling=self.spatial.spatial_pooling,
         )
-
-    def get_config(self) -> dict[str, Any]:
-        halves: dict[str, Any] = {}
-        for half in (self.channel, self.spatial):
-            own = half.get_config()
-            halves |= {knob.name: own[knob.name] for knob in MECHANISM.knobs if knob.name in own}
-        return {**super().get_config(), **halves, "order": self.order}
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -167,12 +131,9 @@ class CBAM(AttentionLayer):
         return ChannelAttention.misfit(shape, settings) or SpatialAttention.misfit(shape, settings)
 
 
-MECHANISM = register(
-    Mechanism(
-        "cbam",
-        CBAM,
-        (*channel_knobs("avg+max"), *SPATIAL_KNOBS, ORDER, GATE),
-        "channel and spatial attention together",
-        "Woo et al., CBAM, ECCV 2018",
-    )
+MECHANISM = Mechanism(
+    "cbam",
+    CBAM,
+    "channel and spatial attention together",
+    "Woo et al., CBAM, ECCV 2018",
 )

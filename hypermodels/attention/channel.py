@@ -1,10 +1,10 @@
-"""Channel attention: Squeeze-and-Excitation and the channel half of CBAM.
+"""Channel attention: the channel half of CBAM, and with the average alone SE.
 
     M_c(F) = gate(MLP(AvgPool(F)) + MLP(MaxPool(F)))
     MLP(z) = W2 relu(W1 z + b1) + b2,  W1: C -> hidden,  W2: hidden -> C
 
 SE (Hu, Shen, Sun: "Squeeze-and-Excitation Networks", CVPR 2018, eq. 2-4) uses the average
-alone; CBAM (Woo, Park, Lee, Kweon: "CBAM: Convolutional Block Attention Module", ECCV
+alone (`se.py`); CBAM (Woo, Park, Lee, Kweon: "CBAM: Convolutional Block Attention Module", ECCV
 2018, eq. 2) sums the MLP's answers to both. The two are one layer here, with two presets
 of its knobs, so `se` with `avg+max` and `channel` are the same network.
 
@@ -23,30 +23,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
+from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_misfit
 from hypermodels.fast import attention as fused
 from hypermodels.knobs import Knob, Value
 
-REDUCTION_RATIO = Knob(
-    "reduction_ratio",
-    "integer",
-    16,
-    "channels divided by this are the MLP's hidden units",
-    minimum=1,
-    maximum=4096,
-)
-MIN_HIDDEN = Knob(
-    "min_hidden", "integer", 1, "least number of hidden units", minimum=1, maximum=4096
-)
-HIDDEN_DIVISOR = Knob(
-    "hidden_divisor",
-    "integer",
-    1,
-    "hidden units are rounded to the nearest multiple of this",
-    minimum=1,
-    maximum=256,
-)
 MLP_BIAS = Knob("mlp_bias", "boolean", True, "biases in the MLP")
 CHANNEL_POOLING = Knob(
     "channel_pooling",
@@ -55,34 +37,6 @@ CHANNEL_POOLING = Knob(
     "statistic of each channel over the positions",
     choices=("avg", "max", "avg+max"),
 )
-
-
-def hidden_units(channels: int, reduction_ratio: int, min_hidden: int, divisor: int) -> int:
-    """Width of the MLP's hidden layer, never below `min_hidden` nor below 1."""
-    hidden = max(min_hidden, channels // reduction_ratio, 1)
-    rounded = (hidden + divisor // 2) // divisor * divisor
-    return rounded if rounded >= max(min_hidden, 1) else rounded + divisor
-
-
-def hidden_in(shape: MapShape, settings: Mapping[str, Value]) -> int:
-    """Width of the hidden layer that `settings` give on a map of `shape`."""
-    return hidden_units(
-        shape[2],
-        int(settings["reduction_ratio"]),
-        int(settings["min_hidden"]),
-        int(settings["hidden_divisor"]),
-    )
-
-
-def ratio_misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-    """Why the reduction ratio is too large for a map of `shape`, or `None`."""
-    ratio = int(settings["reduction_ratio"])
-    if ratio <= shape[2]:
-        return None
-    return (
-        f"attention.reduction_ratio {ratio} is above the channels of every chosen block "
-        f"(at most {shape[2]})"
-    )
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -111,23 +65,7 @@ class ChannelAttention(AttentionLayer):
     (2, 8, 8, 16)
     """
 
-    def __init__(
-        self,
-        reduction_ratio: int = 16,
-        min_hidden: int = 1,
-        hidden_divisor: int = 1,
-        mlp_bias: bool = True,
-        channel_pooling: str = "avg+max",
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.reduction_ratio = self.accept(REDUCTION_RATIO, reduction_ratio)
-        self.min_hidden = self.accept(MIN_HIDDEN, min_hidden)
-        self.hidden_divisor = self.accept(HIDDEN_DIVISOR, hidden_divisor)
-        self.mlp_bias = self.accept(MLP_BIAS, mlp_bias)
-        self.channel_pooling = self.accept(CHANNEL_POOLING, channel_pooling)
-        self.gate = self.accept(GATE, gate)
+    knobs = (*HIDDEN, MLP_BIAS, CHANNEL_POOLING, GATE)
 
     def build(self, input_shape: Any) -> None:
         channels = int(input_shape[-1])
@@ -161,7 +99,7 @@ class ChannelAttention(AttentionLayer):
             logits = logits + self._mlp(pooled)
         return apply_gate(self.gate, logits)
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Scales the channels; the gate `"channel"` has shape `(batch, 1, 1, channels)`."""
         features = ops.cast(inputs, "float32")
         statistics = []
@@ -172,23 +110,11 @@ class ChannelAttention(AttentionLayer):
         gate = ops.expand_dims(self.gate_of(statistics), (1, 2))
         return inputs * ops.cast(gate, inputs.dtype), {"channel": gate}
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if fused.usable(inputs, training):
-            return fused.attended(
-                inputs, channel_gate=self.gate_of, channel_pooling=self.channel_pooling
-            )
-        return self.attend(inputs)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "reduction_ratio": self.reduction_ratio,
-            "min_hidden": self.min_hidden,
-            "hidden_divisor": self.hidden_divisor,
-            "mlp_bias": self.mlp_bias,
-            "channel_pooling": self.channel_pooling,
-            "gate": self.gate,
-        }
+    def fast_call(self, inputs: Any) -> Any:
+        """`attend` while training; see `fast/attention.py`."""
+        return fused.attended(
+            inputs, channel_gate=self.gate_of, channel_pooling=self.channel_pooling
+        )
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -218,33 +144,9 @@ class ChannelAttention(AttentionLayer):
         return ratio_misfit(shape, settings)
 
 
-def channel_knobs(default_pooling: str) -> tuple[Knob, ...]:
-    """The knobs of the channel half, with the pooling that the type defaults to."""
-    pooling = Knob(
-        CHANNEL_POOLING.name,
-        "choice",
-        default_pooling,
-        CHANNEL_POOLING.summary,
-        choices=CHANNEL_POOLING.choices,
-    )
-    return (REDUCTION_RATIO, MIN_HIDDEN, HIDDEN_DIVISOR, MLP_BIAS, pooling)
-
-
-SE = register(
-    Mechanism(
-        "se",
-        ChannelAttention,
-        (*channel_knobs("avg"), GATE),
-        "Squeeze-and-Excitation: a gate for each channel from its average",
-        "Hu et al., Squeeze-and-Excitation Networks, CVPR 2018",
-    )
-)
-CHANNEL = register(
-    Mechanism(
-        "channel",
-        ChannelAttention,
-        (*channel_knobs("avg+max"), GATE),
-        "channel half of CBAM: a gate for each channel from its average and maximum",
-        "Woo et al., CBAM, ECCV 2018, eq. 2",
-    )
+MECHANISM = Mechanism(
+    "channel",
+    ChannelAttention,
+    "channel half of CBAM: a gate for each channel from its average and maximum",
+    "Woo et al., CBAM, ECCV 2018, eq. 2",
 )

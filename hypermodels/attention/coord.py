@@ -23,15 +23,15 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
-from hypermodels.attention.channel import (
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
+from hypermodels.attention.hidden import (
     HIDDEN_DIVISOR,
     MIN_HIDDEN,
     REDUCTION_RATIO,
     hidden_in,
     hidden_units,
 )
-from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.knobs import Value
 
@@ -64,19 +64,15 @@ class CoordinateAttention(AttentionLayer):
     - [Hou et al., CVPR 2021](https://arxiv.org/abs/2103.02907)
     """
 
-    def __init__(
-        self,
-        reduction_ratio: int = 32,
-        min_hidden: int = 8,
-        hidden_divisor: int = 1,
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
+    knobs = (
+        replace(REDUCTION_RATIO, default=32),
+        replace(MIN_HIDDEN, default=8),
+        HIDDEN_DIVISOR,
+        GATE,
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.reduction_ratio = self.accept(REDUCTION_RATIO, reduction_ratio)
-        self.min_hidden = self.accept(MIN_HIDDEN, min_hidden)
-        self.hidden_divisor = self.accept(HIDDEN_DIVISOR, hidden_divisor)
-        self.gate = self.accept(GATE, gate)
         self.norm = batch_norm("norm")
 
     def build(self, input_shape: Any) -> None:
@@ -116,18 +112,6 @@ class CoordinateAttention(AttentionLayer):
         outputs = inputs * ops.cast(gate, inputs.dtype)
         return outputs, {"height": along_height, "width": along_width}
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.attend(inputs, training=training)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "reduction_ratio": self.reduction_ratio,
-            "min_hidden": self.min_hidden,
-            "hidden_divisor": self.hidden_divisor,
-            "gate": self.gate,
-        }
-
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
         channels, hidden = shape[2], hidden_in(shape, settings)
@@ -154,17 +138,9 @@ class CoordinateAttention(AttentionLayer):
         )
 
 
-MECHANISM = register(
-    Mechanism(
-        "coord",
-        CoordinateAttention,
-        (
-            replace(REDUCTION_RATIO, default=32),
-            replace(MIN_HIDDEN, default=8),
-            HIDDEN_DIVISOR,
-            GATE,
-        ),
-        "coordinate attention: a gate for each row and one for each column of every channel",
-        "Hou et al., Coordinate Attention, CVPR 2021, eq. 4-9",
-    )
+MECHANISM = Mechanism(
+    "coord",
+    CoordinateAttention,
+    "coordinate attention: a gate for each row and one for each column of every channel",
+    "Hou et al., Coordinate Attention, CVPR 2021, eq. 4-9",
 )

@@ -26,7 +26,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.knobs import Knob, Value
 
@@ -89,17 +89,7 @@ class ECA(AttentionLayer):
     - [Wang et al., CVPR 2020](https://arxiv.org/abs/1910.03151)
     """
 
-    def __init__(
-        self,
-        eca_kernel_size: str | int = "adaptive",
-        eca_padding: str = "zero",
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.eca_kernel_size = self.accept(ECA_KERNEL_SIZE, eca_kernel_size)
-        self.eca_padding = self.accept(ECA_PADDING, eca_padding)
-        self.gate = self.accept(GATE, gate)
+    knobs = (ECA_KERNEL_SIZE, ECA_PADDING, GATE)
 
     def build(self, input_shape: Any) -> None:
         size = kernel_size(int(input_shape[-1]), self.eca_kernel_size)
@@ -110,7 +100,7 @@ class ECA(AttentionLayer):
         )
         self.built = True
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Scales the channels; the gate `"channel"` has shape `(batch, 1, 1, channels)`."""
         pooled = ops.mean(ops.cast(inputs, "float32"), axis=(1, 2))
         padding = "same"
@@ -121,14 +111,6 @@ class ECA(AttentionLayer):
         logits = ops.conv(ops.expand_dims(pooled, -1), self.kernel, padding=padding)
         gate = ops.expand_dims(apply_gate(self.gate, ops.squeeze(logits, -1)), (1, 2))
         return inputs * ops.cast(gate, inputs.dtype), {"channel": gate}
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "eca_kernel_size": self.eca_kernel_size,
-            "eca_padding": self.eca_padding,
-            "gate": self.gate,
-        }
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -158,12 +140,9 @@ class ECA(AttentionLayer):
         )
 
 
-MECHANISM = register(
-    Mechanism(
-        "eca",
-        ECA,
-        (ECA_KERNEL_SIZE, ECA_PADDING, GATE),
-        "ECA-Net: a gate for each channel from a 1-D convolution over the averages",
-        "Wang et al., ECA-Net, CVPR 2020, eq. 7 and 12",
-    )
+MECHANISM = Mechanism(
+    "eca",
+    ECA,
+    "ECA-Net: a gate for each channel from a 1-D convolution over the averages",
+    "Wang et al., ECA-Net, CVPR 2020, eq. 7 and 12",
 )

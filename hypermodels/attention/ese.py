@@ -21,7 +21,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.knobs import Value
 
@@ -51,9 +51,7 @@ class EffectiveSE(AttentionLayer):
     - [Lee and Park, CVPR 2020](https://arxiv.org/abs/1911.06667)
     """
 
-    def __init__(self, gate: str = "sigmoid", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.gate = self.accept(GATE, gate)
+    knobs = (GATE,)
 
     def build(self, input_shape: Any) -> None:
         channels = int(input_shape[-1])
@@ -65,15 +63,12 @@ class EffectiveSE(AttentionLayer):
         self.bias = self.float32_weight("bias", (channels,), "zeros")
         self.built = True
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Scales the channels; the gate `"channel"` has shape `(batch, 1, 1, channels)`."""
         pooled = ops.mean(ops.cast(inputs, "float32"), axis=(1, 2))
         logits = ops.matmul(pooled, self.kernel) + self.bias
         gate = ops.expand_dims(apply_gate(self.gate, logits), (1, 2))
         return inputs * ops.cast(gate, inputs.dtype), {"channel": gate}
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "gate": self.gate}
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -88,12 +83,9 @@ class EffectiveSE(AttentionLayer):
         return {"gate": settings["gate"]}
 
 
-ESE = register(
-    Mechanism(
-        "ese",
-        EffectiveSE,
-        (GATE,),
-        "effective SE: a gate for each channel from one full layer over the averages",
-        "Lee and Park, CenterMask, CVPR 2020, eq. 2-3",
-    )
+MECHANISM = Mechanism(
+    "ese",
+    EffectiveSE,
+    "effective SE: a gate for each channel from one full layer over the averages",
+    "Lee and Park, CenterMask, CVPR 2020, eq. 2-3",
 )

@@ -31,17 +31,9 @@ from hypermodels.attention.base import (
     AttentionLayer,
     MapShape,
     Mechanism,
-    register,
-)
-from hypermodels.attention.channel import (
-    HIDDEN_DIVISOR,
-    MIN_HIDDEN,
-    REDUCTION_RATIO,
-    hidden_in,
-    hidden_units,
-    ratio_misfit,
 )
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
+from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_misfit
 from hypermodels.knobs import Knob, Value
 
 CONTEXT_POOLING = Knob(
@@ -90,23 +82,10 @@ class GlobalContext(AttentionLayer):
     - [Cao et al., ICCVW 2019](https://arxiv.org/abs/1904.11492)
     """
 
-    def __init__(
-        self,
-        reduction_ratio: int = 16,
-        min_hidden: int = 1,
-        hidden_divisor: int = 1,
-        context_pooling: str = "attention",
-        fusion: str = "add",
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
+    knobs = (*HIDDEN, CONTEXT_POOLING, FUSION, GATE)
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.reduction_ratio = self.accept(REDUCTION_RATIO, reduction_ratio)
-        self.min_hidden = self.accept(MIN_HIDDEN, min_hidden)
-        self.hidden_divisor = self.accept(HIDDEN_DIVISOR, hidden_divisor)
-        self.context_pooling = self.accept(CONTEXT_POOLING, context_pooling)
-        self.fusion = self.accept(FUSION, fusion)
-        self.gate = self.accept(GATE, gate)
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype="float32", name="norm")
 
     def build(self, input_shape: Any) -> None:
@@ -140,7 +119,7 @@ class GlobalContext(AttentionLayer):
         weights = ops.exp(logits - ops.logsumexp(logits, axis=1, keepdims=True))
         return ops.sum(positions * weights, axis=1)
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Adds or scales; `"shift"` or the gate `"channel"`, `(batch, 1, 1, channels)`."""
         context = self._context(ops.cast(inputs, "float32"))
         hidden = self.norm(ops.matmul(context, self.kernel_1) + self.bias_1)
@@ -150,17 +129,6 @@ class GlobalContext(AttentionLayer):
             return inputs + ops.cast(answer, inputs.dtype), {SHIFT: answer}
         gate = apply_gate(self.gate, answer)
         return inputs * ops.cast(gate, inputs.dtype), {"channel": gate}
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "reduction_ratio": self.reduction_ratio,
-            "min_hidden": self.min_hidden,
-            "hidden_divisor": self.hidden_divisor,
-            "context_pooling": self.context_pooling,
-            "fusion": self.fusion,
-            "gate": self.gate,
-        }
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -197,12 +165,9 @@ class GlobalContext(AttentionLayer):
         return reason
 
 
-MECHANISM = register(
-    Mechanism(
-        "gc",
-        GlobalContext,
-        (REDUCTION_RATIO, MIN_HIDDEN, HIDDEN_DIVISOR, CONTEXT_POOLING, FUSION, GATE),
-        "GCNet's global context: one attended context vector added to every position",
-        "Cao et al., GCNet, ICCVW 2019, eq. 6",
-    )
+MECHANISM = Mechanism(
+    "gc",
+    GlobalContext,
+    "GCNet's global context: one attended context vector added to every position",
+    "Cao et al., GCNet, ICCVW 2019, eq. 6",
 )

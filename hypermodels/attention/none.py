@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hypermodels.attention.base import Mechanism, register
+from hypermodels.attention.base import Mechanism
 
-NONE = register(Mechanism("none", None, (), "the backbone as it is", "-"))
+MECHANISM = Mechanism("none", None, "the backbone as it is", "-")

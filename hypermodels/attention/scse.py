@@ -29,18 +29,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
-from hypermodels.attention.channel import (
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
+from hypermodels.attention.channel import MLP_BIAS, ChannelAttention
+from hypermodels.attention.combining import COMBINE, combine, even_maximum
+from hypermodels.attention.gates import GATE, apply_gate, last_initializer
+from hypermodels.attention.hidden import (
     HIDDEN_DIVISOR,
     MIN_HIDDEN,
-    MLP_BIAS,
     REDUCTION_RATIO,
-    ChannelAttention,
     hidden_in,
     ratio_misfit,
 )
-from hypermodels.attention.combining import COMBINE, combine, even_maximum
-from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.knobs import Value
 
 
@@ -75,29 +74,18 @@ class ConcurrentSE(AttentionLayer):
     - [Roy et al., IEEE TMI 2019](https://arxiv.org/abs/1808.08127)
     """
 
-    def __init__(
-        self,
-        reduction_ratio: int = 2,
-        min_hidden: int = 1,
-        hidden_divisor: int = 1,
-        mlp_bias: bool = False,
-        combine: str = "sum",
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
+    knobs = (
+        replace(REDUCTION_RATIO, default=2),
+        MIN_HIDDEN,
+        HIDDEN_DIVISOR,
+        replace(MLP_BIAS, default=False),
+        COMBINE,
+        GATE,
+    )
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.combine = self.accept(COMBINE, combine)
-        self.channel = ChannelAttention(
-            reduction_ratio,
-            min_hidden,
-            hidden_divisor,
-            mlp_bias,
-            "avg",
-            gate,
-            seed=self.seed_for("channel"),
-            dtype=self.dtype_policy,
-            name="channel",
-        )
+        self.channel = self.part(ChannelAttention, "channel", channel_pooling="avg")
 
     def build(self, input_shape: Any) -> None:
         self.channel.build(input_shape)
@@ -110,7 +98,7 @@ class ConcurrentSE(AttentionLayer):
             self.bias = self.float32_weight("bias", (1,), "zeros")
         self.built = True
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Scales the map; the gate `"map"`, the two halves joined, has the input's shape."""
         features = ops.cast(inputs, "float32")
         logits = ops.matmul(features, self.kernel)
@@ -126,11 +114,6 @@ class ConcurrentSE(AttentionLayer):
         elif self.combine == "sum" and self.channel.gate == "identity_start":
             gate = 0.5 * gate
         return inputs * ops.cast(gate, inputs.dtype), {"map": gate}
-
-    def get_config(self) -> dict[str, Any]:
-        own = self.channel.get_config()
-        halves = {knob.name: own[knob.name] for knob in MECHANISM.knobs if knob.name in own}
-        return {**super().get_config(), **halves, "combine": self.combine}
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -156,29 +139,10 @@ class ConcurrentSE(AttentionLayer):
     def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
         return ratio_misfit(shape, settings)
 
-    @staticmethod
-    def gate_range(settings: Mapping[str, Value]) -> tuple[float, float]:
-        identity_start = settings["gate"] == "identity_start"
-        if settings["combine"] == "sum":
-            return 0.0, 2.0
-        if settings["combine"] == "product":
-            return 0.0, 4.0 if identity_start else 1.0
-        return 0.0, 2.0 if identity_start else 1.0
 
-
-MECHANISM = register(
-    Mechanism(
-        "scse",
-        ConcurrentSE,
-        (
-            replace(REDUCTION_RATIO, default=2),
-            MIN_HIDDEN,
-            HIDDEN_DIVISOR,
-            replace(MLP_BIAS, default=False),
-            COMBINE,
-            GATE,
-        ),
-        "scSE: channels and positions scaled side by side, and the two maps joined",
-        "Roy et al., Concurrent Spatial and Channel Squeeze & Excitation, MICCAI 2018",
-    )
+MECHANISM = Mechanism(
+    "scse",
+    ConcurrentSE,
+    "scSE: channels and positions scaled side by side, and the two maps joined",
+    "Roy et al., Concurrent Spatial and Channel Squeeze & Excitation, MICCAI 2018",
 )

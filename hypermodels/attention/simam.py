@@ -23,7 +23,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.knobs import Knob, Value
 
 SIMAM_LAMBDA = Knob(
@@ -61,14 +61,12 @@ class SimAM(AttentionLayer):
     - [Yang et al., ICML 2021](https://proceedings.mlr.press/v139/yang21o.html)
     """
 
-    def __init__(self, simam_lambda: float = 1e-4, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.simam_lambda = self.accept(SIMAM_LAMBDA, simam_lambda)
+    knobs = (SIMAM_LAMBDA,)
 
     def build(self, input_shape: Any) -> None:
         self.built = True
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         """Scales every value; the gate `"map"` has the input's shape."""
         features = ops.cast(inputs, "float32")
         _, height, width, _ = ops.shape(features)
@@ -77,9 +75,6 @@ class SimAM(AttentionLayer):
         variance = ops.sum(distance, axis=(1, 2), keepdims=True) / others
         gate = ops.sigmoid(distance / (4.0 * (variance + self.simam_lambda)) + 0.5)
         return inputs * ops.cast(gate, inputs.dtype), {"map": gate}
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "simam_lambda": self.simam_lambda}
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -103,12 +98,9 @@ class SimAM(AttentionLayer):
         )
 
 
-MECHANISM = register(
-    Mechanism(
-        "simam",
-        SimAM,
-        (SIMAM_LAMBDA,),
-        "SimAM: a gate for each value from its distance to the channel's mean, no weights",
-        "Yang et al., SimAM, ICML 2021, eq. 5-6",
-    )
+MECHANISM = Mechanism(
+    "simam",
+    SimAM,
+    "SimAM: a gate for each value from its distance to the channel's mean, no weights",
+    "Yang et al., SimAM, ICML 2021, eq. 5-6",
 )

@@ -21,7 +21,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.fast import attention as fused
@@ -50,11 +50,6 @@ SPATIAL_NORM = Knob(
     "where gate is identity_start",
     choices=("none", "bn", "bn_zero_gamma"),
 )
-
-
-def _zero_gamma(spatial_norm: str, gate: str) -> bool:
-    """Whether the batch norm's gamma starts at 0."""
-    return spatial_norm == "bn_zero_gamma" or gate == "identity_start"
 
 
 def kernel_misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
@@ -92,23 +87,15 @@ class SpatialAttention(AttentionLayer):
     (2, 8, 8, 16)
     """
 
-    def __init__(
-        self,
-        spatial_pooling: str = "avg+max",
-        spatial_kernel_size: int = 7,
-        spatial_norm: str = "none",
-        gate: str = "sigmoid",
-        **kwargs: Any,
-    ) -> None:
+    knobs = (SPATIAL_POOLING, SPATIAL_KERNEL_SIZE, SPATIAL_NORM, GATE)
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.spatial_pooling = self.accept(SPATIAL_POOLING, spatial_pooling)
-        self.spatial_kernel_size = self.accept(SPATIAL_KERNEL_SIZE, spatial_kernel_size)
-        self.spatial_norm = self.accept(SPATIAL_NORM, spatial_norm)
-        self.gate = self.accept(GATE, gate)
         self.norm: Any = None
-        if spatial_norm != "none":
+        if self.spatial_norm != "none":
             # Where the gate must start at 1, gamma starts at 0 and not the kernel.
-            self.norm = batch_norm("norm", zero_gamma=_zero_gamma(spatial_norm, gate))
+            zero = self.spatial_norm == "bn_zero_gamma" or self.gate == "identity_start"
+            self.norm = batch_norm("norm", zero_gamma=zero)
 
     def build(self, input_shape: Any) -> None:
         size = self.spatial_kernel_size
@@ -136,6 +123,12 @@ class SpatialAttention(AttentionLayer):
         gate = self._gate_of(convolve_to_one(maps, self.kernel), training)
         return inputs * ops.cast(gate, inputs.dtype), {"spatial": gate}
 
+    def fast_call(self, inputs: Any) -> Any:
+        """`attend` while training; see `fast/attention.py`."""
+        return fused.attended(
+            inputs, spatial_gate=self.trained_gate_of, spatial_pooling=self.spatial_pooling
+        )
+
     def trained_gate_of(self, maps: Any) -> Any:
         """The gate of pooled maps `(batch, height, width, 1 or 2)` of known size, in training."""
         kernel = ops.convert_to_tensor(self.kernel)
@@ -145,22 +138,6 @@ class SpatialAttention(AttentionLayer):
         if self.norm is not None:
             logits = self.norm(logits, training=training)
         return apply_gate(self.gate, logits)
-
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        if fused.usable(inputs, training):
-            return fused.attended(
-                inputs, spatial_gate=self.trained_gate_of, spatial_pooling=self.spatial_pooling
-            )
-        return self.attend(inputs, training=training)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "spatial_pooling": self.spatial_pooling,
-            "spatial_kernel_size": self.spatial_kernel_size,
-            "spatial_norm": self.spatial_norm,
-            "gate": self.gate,
-        }
 
     @staticmethod
     def _kernel_weights(settings: Mapping[str, Value]) -> int:
@@ -180,7 +157,7 @@ class SpatialAttention(AttentionLayer):
     def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         names = ("spatial_pooling", "spatial_kernel_size", "spatial_norm", "gate")
         own = {name: settings[name] for name in names}
-        if own["spatial_norm"] == "bn" and _zero_gamma("bn", str(own["gate"])):
+        if own["spatial_norm"] == "bn" and own["gate"] == "identity_start":
             own["spatial_norm"] = "bn_zero_gamma"
         return own
 
@@ -189,14 +166,9 @@ class SpatialAttention(AttentionLayer):
         return kernel_misfit(shape, settings)
 
 
-SPATIAL_KNOBS = (SPATIAL_POOLING, SPATIAL_KERNEL_SIZE, SPATIAL_NORM)
-
-SPATIAL = register(
-    Mechanism(
-        "spatial",
-        SpatialAttention,
-        (*SPATIAL_KNOBS, GATE),
-        "spatial half of CBAM: a gate for each position from its average and maximum",
-        "Woo et al., CBAM, ECCV 2018, eq. 3",
-    )
+MECHANISM = Mechanism(
+    "spatial",
+    SpatialAttention,
+    "spatial half of CBAM: a gate for each position from its average and maximum",
+    "Woo et al., CBAM, ECCV 2018, eq. 3",
 )

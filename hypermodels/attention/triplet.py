@@ -22,7 +22,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism, register
+from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate
 from hypermodels.attention.normalisation import batch_norm
 from hypermodels.attention.spatial import SPATIAL_KERNEL_SIZE, kernel_misfit
@@ -58,10 +58,10 @@ class TripletAttention(AttentionLayer):
     - [Misra et al., WACV 2021](https://arxiv.org/abs/2010.03045)
     """
 
-    def __init__(self, spatial_kernel_size: int = 7, gate: str = "sigmoid", **kwargs: Any) -> None:
+    knobs = (SPATIAL_KERNEL_SIZE, GATE)
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.spatial_kernel_size = self.accept(SPATIAL_KERNEL_SIZE, spatial_kernel_size)
-        self.gate = self.accept(GATE, gate)
         zero_gamma = self.gate == "identity_start"
         self.norms = [batch_norm(f"{plane}_norm", zero_gamma=zero_gamma) for plane in PLANES]
 
@@ -91,16 +91,6 @@ class TripletAttention(AttentionLayer):
         gate = total / 3.0
         return inputs * ops.cast(gate, inputs.dtype), {"map": gate}
 
-    def call(self, inputs: Any, training: bool | None = None) -> Any:
-        return self.attend(inputs, training=training)[0]
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "spatial_kernel_size": self.spatial_kernel_size,
-            "gate": self.gate,
-        }
-
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
         norm = 4
@@ -121,12 +111,9 @@ class TripletAttention(AttentionLayer):
         return kernel_misfit(shape, settings)
 
 
-MECHANISM = register(
-    Mechanism(
-        "triplet",
-        TripletAttention,
-        (SPATIAL_KERNEL_SIZE, GATE),
-        "triplet attention: the average of three gates, one for each pair of axes",
-        "Misra et al., Rotate to Attend, WACV 2021, eq. 1-4",
-    )
+MECHANISM = Mechanism(
+    "triplet",
+    TripletAttention,
+    "triplet attention: the average of three gates, one for each pair of axes",
+    "Misra et al., Rotate to Attend, WACV 2021, eq. 1-4",
 )

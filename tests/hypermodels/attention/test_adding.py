@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.attention import Mechanism, mechanism, mechanisms
+from hypermodels.attention import Mechanism, mechanism, mechanisms, register
 from hypermodels.attention import base as contract
 from hypermodels.networks.cost import CostModel, cost_of
 from hypermodels.networks.network import attention_gates, build_network
@@ -51,6 +51,7 @@ def srm(tmp_path: Path) -> Iterator[Mechanism]:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
+    register(module.MECHANISM)  # as the list in the package does
     try:
         yield mechanism("srm")
     finally:

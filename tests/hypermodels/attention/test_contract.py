@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -22,7 +23,7 @@ from hypermodels.attention import (
     mechanisms,
     register,
 )
-from hypermodels.attention.channel import hidden_in, hidden_units
+from hypermodels.attention.hidden import hidden_in, hidden_units
 from hypermodels.knobs import KnobError, Value
 from tests.hypermodels.helpers import (
     LAYERED,
@@ -62,6 +63,16 @@ def test_shipped_mechanisms() -> None:
     assert mechanism("none").knobs == ()
 
 
+def gate_range(name: str, chosen: Mapping[str, Value]) -> tuple[float, float]:
+    """Least and greatest value that a gate can take, from the equations."""
+    top = 2.0 if chosen.get("gate") == "identity_start" else 1.0
+    if name == "bam":
+        return (0.0, 2.0) if top == 2.0 else (1.0, 2.0)
+    if name == "scse":
+        return 0.0, {"sum": 2.0, "product": top * top, "max": top}[str(chosen["combine"])]
+    return 0.0, top
+
+
 @each_mechanism
 def test_same_shape_out_and_gates_by_name(entry: Mechanism) -> None:
     """The output is the input times all gates, plus the shift if there is one."""
@@ -76,8 +87,7 @@ def test_same_shape_out_and_gates_by_name(entry: Mechanism) -> None:
             gates = layer.gates(x)
             assert outputs.shape == x.shape
             assert gates and set(gates) <= set(gate_shapes(x.shape))
-            low, high = layer.gate_range(chosen)
-            assert 0.0 <= low < high <= 4.0
+            low, high = gate_range(entry.name, chosen)
             product, shift = np.ones_like(x, dtype="float64"), np.zeros(())
             for name, gate in gates.items():
                 assert tuple(gate.shape) == gate_shapes(x.shape)[name]
@@ -143,18 +153,15 @@ def test_macs_by_hand() -> None:
 @each_mechanism
 def test_knobs_are_the_constructor_arguments(entry: Mechanism) -> None:
     assert entry.layer is not None
-    arguments = {
-        name: parameter.default
-        for name, parameter in inspect.signature(entry.layer.__init__).parameters.items()
-        if name != "self" and parameter.kind is not parameter.VAR_KEYWORD
-    }
-    assert {knob.name for knob in entry.knobs} == set(arguments)
-    defaults = [
-        {knob.name: knob.default for knob in other.knobs}
-        for other in mechanisms()
-        if other.layer is entry.layer
-    ]
-    assert arguments in defaults  # mechanisms may share a layer and differ in defaults
+    names = {knob.name for knob in entry.layer.knobs}
+    assert names == {knob.name for knob in entry.knobs} and set(entry.defaults) <= names
+    documented = set(re.findall(r"^    (\w+): ", inspect.getdoc(entry.layer) or "", re.M))
+    assert names <= documented, "the class's docstring says what its arguments are"
+    layer = make(entry, {})
+    for knob in entry.knobs:
+        assert getattr(layer, knob.name) == knob.default
+    with pytest.raises(ValueError, match="no_such_knob"):
+        entry.layer(no_such_knob=1)
     for knob in entry.knobs:
         assert knob.accept(knob.default) == knob.default
         assert knob.summary and "\n" not in knob.summary
@@ -215,7 +222,7 @@ def test_ratio_above_the_channels_still_builds(entry: Mechanism) -> None:
 
 @each_mechanism
 def test_identity_start_passes_its_input_unchanged(entry: Mechanism) -> None:
-    if not entry.offers_identity_start:
+    if not any("identity_start" in knob.choices for knob in entry.knobs):
         # A shipped mechanism that has weights can start as the identity.
         assert not built(entry, entry.settings({}), (6, 6, 16)).weights
         return
@@ -352,7 +359,7 @@ def test_mixed_precision_of_a_network(policy: str) -> None:
 
 def test_registry_refuses_duplicates_and_unknown_names() -> None:
     with pytest.raises(ValueError, match="'cbam' is registered twice") as twice:
-        register(Mechanism("cbam", None, (), "another", "-"))
+        register(Mechanism("cbam", None, "another", "-"))
     with pytest.raises(ValueError, match="unknown attention type 'cbma'") as unknown:
         mechanism("cbma")
     for entry in mechanisms():
