@@ -40,6 +40,7 @@ DILATION = Knob(
     4,
     "dilation of the spatial half's 3x3 convolutions",
     choices=(1, 2, 4, 6),
+    may_misfit=True,
 )
 BAM_NORM = Knob(
     "bam_norm",

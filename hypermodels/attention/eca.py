@@ -43,6 +43,7 @@ ECA_KERNEL_SIZE = Knob(
     "channels that the 1-D convolution spans; adaptive grows with their number",
     choices=("adaptive", "3", "5", "7", "9"),
     normalise=_as_word,
+    may_misfit=True,
 )
 ECA_PADDING = Knob(
     "eca_padding",

@@ -14,6 +14,8 @@ REDUCTION_RATIO = Knob(
     "channels divided by this are the MLP's hidden units",
     minimum=1,
     maximum=4096,
+    label="r=",
+    may_misfit=True,
 )
 MIN_HIDDEN = Knob(
     "min_hidden", "integer", 1, "least number of hidden units", minimum=1, maximum=4096

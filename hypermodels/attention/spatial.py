@@ -41,6 +41,8 @@ SPATIAL_KERNEL_SIZE = Knob(
     7,
     "side of the spatial convolution",
     choices=(3, 5, 7),
+    label="k=",
+    may_misfit=True,
 )
 SPATIAL_NORM = Knob(
     "spatial_norm",
@@ -49,6 +51,7 @@ SPATIAL_NORM = Knob(
     "batch norm after the spatial convolution; bn_zero_gamma starts with gamma 0, as bn does "
     "where gate is identity_start",
     choices=("none", "bn", "bn_zero_gamma"),
+    label="norm=",
 )
 
 

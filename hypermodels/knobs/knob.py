@@ -8,7 +8,7 @@ Schema, the KerasTuner hyperparameter, the column of the summary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,6 +38,11 @@ class Knob:
         normalise: Callable that turns what YAML gave into the knob's value (a list of
             stages into `"2,3"`), or `None`.
         tunable: Whether a space may tune it.
+        label: String that stands before a value in a table (`"r="`); `None` is the name
+            before a number and nothing before a word, which speaks for itself.
+        forms: JSON Schemas of what a `"text"` knob takes, for editors.
+        may_misfit: Whether a value may fit no network on offer, so that each is tried.
+        places: Whether it decides, with others, where attention goes.
     """
 
     name: str
@@ -50,6 +55,10 @@ class Knob:
     check: Callable[[Any], None] | None = field(default=None, compare=False)
     normalise: Callable[[Any], Any] | None = field(default=None, compare=False)
     tunable: bool = True
+    label: str | None = None
+    forms: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
+    may_misfit: bool = False
+    places: bool = False
 
     def accept(self, received: Any) -> Value:
         """Returns `received` as this knob's value.

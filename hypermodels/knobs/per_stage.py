@@ -50,6 +50,10 @@ PER_STAGE = Knob(
     check=_check,
     normalise=_normalise,
     tunable=False,
+    forms=(
+        {"type": "string", "pattern": r"^(\w+(,\w+)*)?$"},
+        {"type": "array", "items": {"type": "string", "minLength": 1}},
+    ),
 )
 
 

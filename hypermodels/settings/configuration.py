@@ -46,6 +46,8 @@ BLOCKS = Knob(
     "all",
     "blocks of those stages that get attention",
     choices=("all", "first", "last", "alternate"),
+    label="blocks=",
+    places=True,
 )
 
 STAGES = Knob(
@@ -55,6 +57,14 @@ STAGES = Knob(
     "stages that get attention: all, first, last, all_but_last or a list such as [2, 3]",
     check=_check_stages,
     normalise=_normalise_stages,
+    label="stages=",
+    may_misfit=True,
+    places=True,
+    forms=(
+        {"type": "string", "pattern": rf"^({'|'.join(STAGE_WORDS)}|[1-9]\d?(,[1-9]\d?)*)$"},
+        {"type": "integer", "minimum": 1},
+        {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
+    ),
 )
 
 
@@ -69,6 +79,8 @@ def placement_knob() -> Knob:
         "(before the branch), post (the block's output), identity branch, or what else the "
         "family has; its first one where the space says nothing",
         choices=known,
+        may_misfit=True,
+        places=True,
     )
 
 
@@ -90,7 +102,7 @@ def attention_section(stages: int = 0) -> Section:
     """
     known = mechanisms()
     names = tuple(entry.name for entry in known)
-    selector = Knob("type", "choice", "none", "attention type", choices=names)
+    selector = Knob("type", "choice", "none", "attention type", choices=names, places=True)
     placing = (placement_knob(), STAGES, BLOCKS)
     variants = {
         entry.name: () if entry.layer is None else (*entry.knobs, *placing) for entry in known

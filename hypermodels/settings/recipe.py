@@ -37,6 +37,7 @@ _REGULARISATION = (
         "share of a label's weight spread over all classes",
         minimum=0.0,
         maximum=0.5,
+        label="smoothing=",
     ),
     Knob(
         "augmentation",
@@ -83,6 +84,7 @@ def _learning_rate(default: float) -> Knob:
         "peak learning rate",
         minimum=1e-8,
         maximum=100.0,
+        label="lr=",
     )
 
 
@@ -95,6 +97,7 @@ def _weight_decay(default: float) -> Knob:
         "with SGD and momentum 0.9, ten times the L2 factor that papers quote",
         minimum=0.0,
         maximum=10.0,
+        label="wd=",
     )
 
 

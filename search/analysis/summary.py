@@ -15,6 +15,7 @@ from search.analysis.profile import in_words, profile
 from search.messages import PHASES
 from search.runs.records import to_record
 from search.runs.state import FAILED, RunState, TrialState
+from search.space.definition import tuned_sections
 from search.storage.files import storage_errors, write_text
 from search.text import counted as counted
 from search.text import markdown, printable, spreadsheet
@@ -123,10 +124,8 @@ def _with_output(state: RunState, row: Row) -> Row:
 
 def to_markdown(state: RunState) -> str:
     """The table and what it says, best trials first."""
-    objective = state.objective
-    maximise = objective.endswith("accuracy")
     by_id = {row["trial"]: row for row in rows(state)}
-    ranked = [by_id[trial.trial_id] for trial in state.best_first(maximise=maximise)]
+    ranked = [by_id[trial.trial_id] for trial in state.best_first()]
     rest = [row for name, row in sorted(by_id.items()) if row not in ranked]
     table = [*ranked, *rest]
     lines = ["# Summary of the search", "", *map(markdown, findings(state)), *_noticed(state)]
@@ -173,7 +172,7 @@ def _noticed(state: RunState) -> list[str]:
 def findings(state: RunState) -> list[str]:
     """What the table says and what it does not, in sentences."""
     objective = state.objective
-    ranked = state.best_first(maximise=objective.endswith("accuracy"))
+    ranked = state.best_first()
     if not ranked:
         return ["No trial has finished."]
     best = ranked[0]
@@ -223,19 +222,6 @@ def shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 
-_ABBREVIATIONS = {
-    "reduction_ratio": "r=",
-    "spatial_kernel_size": "k=",
-    "learning_rate": "lr=",
-    "weight_decay": "wd=",
-    "label_smoothing": "smoothing=",
-    "stages": "stages=",
-    "blocks": "blocks=",
-    "depth": "depth=",
-    "spatial_norm": "norm=",
-}
-
-
 def described(state: RunState, trial: TrialState, section: str = "attention") -> str:
     """A trial's tuned values of one section in a few words: `se r=8 post`.
 
@@ -244,7 +230,7 @@ def described(state: RunState, trial: TrialState, section: str = "attention") ->
     """
     settings = trial.configuration.to_dict()[section]
     words = [
-        _word(key, settings[key])
+        _word(section, key, settings[key])
         for key, setting in state.header.space[section].items()
         if isinstance(setting, dict) and key in settings and key != "type"
         # What single stages have stands with their types.
@@ -257,10 +243,13 @@ def described(state: RunState, trial: TrialState, section: str = "attention") ->
     return " ".join(words)
 
 
-def _word(key: str, value: Value) -> str:
+def _word(section: str, key: str, value: Value) -> str:
     """A value with its name; a word such as `post` speaks for itself."""
-    own = "" if isinstance(value, str) else f"{key}="
-    return _ABBREVIATIONS.get(key, own) + shown(value)
+    knob = tuned_sections()[section].knob(key)
+    label = knob.label if knob else None
+    if label is None:
+        label = "" if isinstance(value, str) else f"{key}="
+    return label + shown(value)
 
 
 def attention_label(attention: Mapping[str, Value]) -> str:
@@ -272,7 +261,8 @@ def attention_label(attention: Mapping[str, Value]) -> str:
     labels = []
     for stage in stages:
         own = settings_in(attention, stage)
-        words = [_word(name, own[name]) for name in names if stage_key(stage, name) in attention]
+        here = [name for name in names if stage_key(stage, name) in attention]
+        words = [_word("attention", name, own[name]) for name in here]
         labels.append(f"{stage}:" + ",".join([str(own["type"]), *words]))
     return " ".join(labels)
 

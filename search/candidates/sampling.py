@@ -17,7 +17,6 @@ from hypermodels.backbones import family
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import FloatRange, Value
-from hypermodels.knobs.per_stage import STAGE_KEY
 from hypermodels.networks.cost import CostModel
 from hypermodels.networks.network import backbone_model
 from hypermodels.settings.configuration import Configuration, combinations
@@ -244,7 +243,7 @@ def check_feasible(space: Space, costs: CostModel, progress: Progress = no_progr
             the reasons.
     """
     SampledCandidates(space, costs, [int(space.search["max_epochs"])], progress).check()
-    for name in sorted(path for path in space.tuned() if for_all_stages(path) in SHAPED):
+    for name in sorted(path for path, (_, knob, _) in space.tuned().items() if knob.may_misfit):
         for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
             reason = _fits_nowhere(space, costs, name, value)
             if reason is not None:
@@ -277,33 +276,12 @@ def check_pretrained(space: Space, image: ImageSpec) -> None:
             raise SpaceError(f"{space.source}: {str(error).rstrip('.')}.") from error
 
 
-SHAPED = {
-    "attention.dilation",
-    "attention.eca_kernel_size",
-    "attention.placement",
-    "attention.reduction_ratio",
-    "attention.spatial_kernel_size",
-    "attention.stages",
-}
-"""Knobs whose values may fit no network that is on offer."""
-
-
-def for_all_stages(path: str) -> str:
-    """A knob's full name without the stage, if it is one stage's: `attention.type`."""
-    section, _, key = path.partition(".")
-    match = STAGE_KEY.fullmatch(key)
-    return f"{section}.{match[2]}" if match else path
-
-
-_PLACING = ("attention.type", "attention.placement", "attention.stages", "attention.blocks")
-
-
 def _fits_nowhere(space: Space, costs: CostModel, name: str, value: Value) -> str | None:
     """Why no configuration with a value can be built, or `None` if one can."""
     domains = {
         path: domain.values
-        for path, (section, _, domain) in space.tuned().items()
-        if (section.name == "backbone" or for_all_stages(path) in _PLACING)
+        for path, (section, knob, domain) in space.tuned().items()
+        if (section.name == "backbone" or knob.places)
         and path != name
         and not isinstance(domain, FloatRange)
     }

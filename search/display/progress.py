@@ -133,7 +133,7 @@ class Progress:
                     no_wrap=True,
                 )
             )
-        best = state.best_first(maximise=self._algorithm.maximise)[:1]
+        best = state.best_first()[:1]
         for trial in best:
             parts.append(
                 Text.assemble(

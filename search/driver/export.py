@@ -134,7 +134,7 @@ def fixed_space(run: Run, best: TrialState) -> str:
 
 
 def _best(run: Run) -> TrialState:
-    ranked = run.state.best_first(maximise=run.space.maximise)
+    ranked = run.state.best_first()
     if not ranked:
         raise SearchFailedError(f"no trial of {run.path} has finished, so there is no best one.")
     return ranked[0]

@@ -116,7 +116,7 @@ class SearchOracle(kt.Oracle):
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """The best trials: those trained longest first, and of these the best scores."""
-        best = self._state.best_first(maximise=self._space.maximise)
+        best = self._state.best_first()
         return [self.trials[state.trial_id] for state in best[:num_trials]]
 
     def get_state(self) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class SearchOracle(kt.Oracle):
         for epoch, metrics in enumerate(curve[first : state.epochs], first + 1):
             for name, value in metrics.items():
                 if not trial.metrics.exists(name):
-                    trial.metrics.register(name, "max" if name.endswith("accuracy") else "min")
+                    trial.metrics.register(name, _direction(name))
                 trial.metrics.update(name, value, step=epoch)
 
     def _bracket_views(self) -> list[dict[str, Any]]:
@@ -212,6 +212,11 @@ class SearchOracle(kt.Oracle):
             )
             view["rounds"][plan.rung].append({"past_id": plan.parent, "id": plan.trial_id})
         return list(views.values())
+
+
+def _direction(metric: str) -> str:
+    """Whether a metric of training or of validation is the better the `"max"` or the `"min"`."""
+    return OBJECTIVES["val_" + metric.removeprefix("val_")]
 
 
 def _write_if_changed(path: Path, text: str) -> None:

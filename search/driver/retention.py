@@ -24,7 +24,7 @@ def discard_unneeded(run: Run, algorithm: Algorithm, keep: int) -> None:
     """
     stay = algorithm.resumable(run.state.outcomes())
     best: dict[str, None] = {}
-    for trial in run.state.best_first(maximise=run.space.maximise):
+    for trial in run.state.best_first():
         best.setdefault(trial.lineage)
         if len(best) == max(1, keep):
             break

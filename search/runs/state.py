@@ -22,6 +22,7 @@ from search.runs.records import (
     from_record,
     malformed,
 )
+from search.space.definition import OBJECTIVES
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 """A trial's status, in KerasTuner's words."""
@@ -122,6 +123,11 @@ class RunState:
     def objective(self) -> str:
         return str(self.header.space["search"]["objective"])
 
+    @property
+    def maximise(self) -> bool:
+        """Whether a greater score is better."""
+        return OBJECTIVES[self.objective] == "max"
+
     def apply(self, record: Record) -> None:
         """Takes a record into account; one of a later version's type changes nothing.
 
@@ -179,13 +185,13 @@ class RunState:
         """How the trials that have ended did, as an algorithm takes them."""
         return {name: trial.score for name, trial in self.trials.items() if trial.ended}
 
-    def best_first(self, *, maximise: bool) -> list[TrialState]:
+    def best_first(self) -> list[TrialState]:
         """The finished trials: most epochs first, then best score, then earliest.
 
         A score after one epoch says nothing against a score after the full budget, so
         trials are never ranked across epochs.
         """
-        sign = -1.0 if maximise else 1.0
+        sign = -1.0 if self.maximise else 1.0
         finished = [
             (trial.score, trial) for trial in self.trials.values() if trial.score is not None
         ]

@@ -10,29 +10,10 @@ from typing import Any
 
 from hypermodels.knobs import Knob
 from hypermodels.knobs.per_stage import StagedSection
-from hypermodels.settings.configuration import STAGE_WORDS
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 _TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
 _WITH_SUFFIX = {"type": "string", "pattern": r"^[0-9]{1,18}(\.[0-9]{1,18})?\s*[kKmMgG]$"}
-_STAGES = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1}
-_TEXTS: dict[str, list[dict[str, Any]]] = {
-    "stages": [
-        {"type": "string", "pattern": rf"^({'|'.join(STAGE_WORDS)}|[1-9]\d?(,[1-9]\d?)*)$"},
-        {"type": "integer", "minimum": 1},
-        _STAGES,
-    ],
-    "sites": [
-        {"type": "string", "minLength": 1},
-        {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
-    ],
-    "per_stage": [
-        {"type": "string", "pattern": r"^(\w+(,\w+)*)?$"},
-        {"type": "array", "items": {"type": "string", "minLength": 1}},
-    ],
-    "model": [{"type": "string", "pattern": r"^$|\.keras$|^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"}],
-}
-"""The knobs of free text that have a form of their own."""
 
 REQUIRED = ("backbone",)
 """The sections that every space has."""
@@ -88,7 +69,7 @@ def _value(knob: Knob) -> dict[str, Any]:
         numbers = [int(word) for word in knob.choices if knob.normalise and str(word).isdigit()]
         return {"enum": [*knob.choices, *numbers]}
     if knob.kind == "text":
-        forms = _TEXTS.get(knob.name, [{"type": "string", "minLength": 1}])
+        forms = [dict(form) for form in knob.forms] or [{"type": "string", "minLength": 1}]
         return {"anyOf": forms} if len(forms) > 1 else forms[0]
     bounds = {"minimum": knob.minimum, "maximum": knob.maximum}
     number = {

@@ -70,6 +70,7 @@ KNOBS = (
         "",
         "your own network: package.module:function, or a .keras file; stands for the family",
         check=_check_model,
+        forms=({"type": "string", "pattern": r"^$|\.keras$|^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"},),
     ),
     Knob(
         "sites",
@@ -79,6 +80,10 @@ KNOBS = (
         "is the last feature map of each size",
         check=_check_sites,
         normalise=_normalise_sites,
+        forms=(
+            {"type": "string", "minLength": 1},
+            {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},
+        ),
     ),
     Knob(
         "normalisation",

@@ -169,30 +169,30 @@ def test_a_journal_begins_with_its_run_record() -> None:
 
 def test_longer_training_ranks_before_a_better_score() -> None:
     """KerasTuner ranks the scores of one epoch among those of the full budget."""
-    records = [run(), trial("0000"), trial("0001"), trial("0001-1", epochs=3, rung=1)]
+    records = [trial("0000"), trial("0001"), trial("0001-1", epochs=3, rung=1)]
     records += [ended("0000", 0.9), ended("0001", 0.5), ended("0001-1", 0.4)]
-    for maximise, expected in (
-        (True, ["0001-1", "0000", "0001"]),
-        (False, ["0001-1", "0001", "0000"]),
+    for objective, expected in (
+        ("val_accuracy", ["0001-1", "0000", "0001"]),
+        ("val_loss", ["0001-1", "0001", "0000"]),
     ):
-        ranked = RunState.replay(records).best_first(maximise=maximise)
+        ranked = RunState.replay([run(objective), *records]).best_first()
         assert [trial.trial_id for trial in ranked] == expected
 
 
-@pytest.mark.parametrize("maximise", [True, False])
-def test_of_equal_scores_the_earlier_trial_is_better(maximise: bool) -> None:
+@pytest.mark.parametrize("objective", ["val_accuracy", "val_loss"])
+def test_of_equal_scores_the_earlier_trial_is_better(objective: str) -> None:
     for order in itertools.permutations(["0000", "0001", "0002"]):
-        records = [run(), *map(trial, order), *(ended(name, 0.5) for name in order)]
-        ranked = RunState.replay(records).best_first(maximise=maximise)
+        records = [run(objective), *map(trial, order), *(ended(name, 0.5) for name in order)]
+        ranked = RunState.replay(records).best_first()
         assert [trial.trial_id for trial in ranked] == ["0000", "0001", "0002"]
 
 
 def test_a_score_of_zero_is_a_score() -> None:
     records = [run(), trial("0000"), trial("0001"), ended("0000", 0.0), ended("0001", None)]
-    ranked = RunState.replay(records).best_first(maximise=True)
+    ranked = RunState.replay(records).best_first()
     assert [trial.trial_id for trial in ranked] == ["0000"]
 
 
 def test_what_failed_or_runs_is_not_ranked(state: RunState) -> None:
-    ranked = state.best_first(maximise=True)
+    ranked = state.best_first()
     assert [trial.trial_id for trial in ranked] == ["0001-1", "0001", "0000"]

@@ -11,7 +11,7 @@ import yaml
 from hypermodels.image import ImageSpec
 from hypermodels.networks.cost import CostModel
 from search.analysis.summary import attention_label, described, findings, rows
-from search.candidates.sampling import SampledCandidates, check_feasible, for_all_stages
+from search.candidates.sampling import SampledCandidates, check_feasible
 from search.driver.export import fixed_space
 from search.errors import SpaceError
 from search.runs.run import Run
@@ -184,12 +184,6 @@ def test_a_value_that_fits_no_map_of_its_stage_is_refused() -> None:
         "stage3.reduction_ratio: {choice: [4, 32]}}"
     )
     check_feasible(good, CostModel(IMAGE))
-
-
-def test_names_for_all_stages() -> None:
-    assert for_all_stages("attention.stage2.type") == "attention.type"
-    assert for_all_stages("attention.type") == "attention.type"
-    assert for_all_stages("backbone.depth") == "backbone.depth"
 
 
 # ---- the summary --------------------------------------------------------------------------
