@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import Protocol
 
 from search.algorithms.trials import Outcomes, RungSize, TrialSpec
@@ -41,3 +41,40 @@ class Algorithm(Protocol):
             outcomes: How trials ended.
             trained: Mapping from lineage to the epochs it has been trained.
         """
+
+    def decisions(self, outcomes: Outcomes) -> Decisions:
+        """Its answers as outcomes come one by one."""
+
+
+class Decisions(Protocol):
+    """An algorithm's answers, kept up to date outcome by outcome.
+
+    They are those of the algorithm's own methods for all outcomes so far. An algorithm that
+    has no faster way gives `recomputed.RecomputedDecisions`.
+    """
+
+    def end(self, trial_id: str, score: float | None) -> None:
+        """Takes a trial's outcome into account."""
+
+    def trials(self) -> Sequence[TrialSpec]:
+        """Every trial that exists."""
+
+    def spec(self, trial_id: str) -> TrialSpec | None:
+        """The trial of that name, if it exists."""
+
+    def next_trial(self, running: Collection[TrialSpec]) -> TrialSpec | None:
+        """The trial that an idle worker gets, or `None` if all that exist run or have ended.
+
+        Args:
+            running: The trials being trained. One whose lineage is being trained by another
+                waits for it.
+        """
+
+    def all_failed(self) -> Sequence[TrialSpec]:
+        """The first trials, if every one of them has failed; else nothing."""
+
+    def resumable(self) -> Set[str]:
+        """The lineages whose training may still go on."""
+
+    def remaining_epochs(self, trained: Mapping[str, int]) -> int:
+        """Epochs that are left to train."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from search.algorithms.trials import Outcomes, TrialSpec
 
 
 def waiting_trials(
-    trials: Sequence[TrialSpec], outcomes: Outcomes, running: Collection[TrialSpec]
+    trials: Iterable[TrialSpec], outcomes: Outcomes, running: Collection[TrialSpec]
 ) -> Iterator[TrialSpec]:
     """Yields the trials that may be started now, in the order in which they should be.
 

@@ -22,20 +22,32 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from search.algorithms.brackets import Bracket, brackets
+from search.algorithms.incremental import IncrementalDecisions, epochs_waiting
 from search.algorithms.trials import Candidate, Candidates, Outcomes, RungSize, TrialSpec
 
+LETTERS = "bcdefgh"
+"""What the replacements of a failed trial are called, in turn."""
 
-@dataclass
-class _Memory:
-    """What has been decided before, so that a decision takes the time of what is new."""
 
-    places: list[tuple[int, Bracket, int]] = field(default_factory=list)
-    lineages: dict[int, dict[str, str]] = field(default_factory=dict)
-    trials: dict[int, tuple[Outcomes, list[TrialSpec]]] = field(default_factory=dict)
-    waves: dict[int, list[TrialSpec]] = field(default_factory=dict)
+@dataclass(frozen=True)
+class Part:
+    """A bracket of an iteration. What it decides depends on how its own trials ended.
+
+    Args:
+        iteration: Integer from 0.
+        bracket: The `Bracket`.
+        place: Integer, the number of its first place.
+        lineages: Mapping from a training to its lineage, of all first rungs so far.
+    """
+
+    iteration: int
+    bracket: Bracket
+    place: int
+    lineages: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -54,9 +66,6 @@ class Hyperband:
     factor: int
     candidates: Candidates
     maximise: bool = True
-    _memory: _Memory = field(
-        default_factory=lambda: _Memory(), init=False, compare=False, repr=False
-    )
 
     def trials(self, outcomes: Outcomes) -> list[TrialSpec]:
         """Every trial that exists, given what has ended so far.
@@ -69,50 +78,110 @@ class Hyperband:
             The trials bracket by bracket, rung by rung. More outcomes only ever add
             trials, they never change or remove one.
         """
-        if not self._memory.places:
-            self._memory.places = self._brackets()
-        # A bracket is a function of its own outcomes, of which few change at a time.
-        apart = self._by_bracket(outcomes)
-        found: list[TrialSpec] = []
+        return [trial for _, _, trials in self._by_part(outcomes) for trial in trials]
+
+    def resumable(self, outcomes: Outcomes) -> set[str]:
+        """The lineages whose training may still go on; see `base.Algorithm`."""
+        found: set[str] = set()
+        at_the_end = True
+        for part, own, trials in self._by_part(outcomes):
+            at_the_end &= len(trials) == len(own)
+            found |= self.resumable_in(part, trials, own)
+        return set() if at_the_end else found
+
+    def remaining_epochs(self, outcomes: Outcomes, trained: Mapping[str, int]) -> int:
+        """Epochs that are left to train; see `base.Algorithm`."""
+        reach = dict(trained)
+        left = 0
+        for part, own, trials in self._by_part(outcomes):
+            left += self.epochs_to_come_in(part, trials)
+            left += epochs_waiting((each for each in trials if each.trial_id not in own), reach)
+        return left
+
+    def decisions(self, outcomes: Outcomes) -> IncrementalDecisions[Part]:
+        """Its answers as outcomes come one by one, in the time of what changes."""
+        return IncrementalDecisions(self, outcomes)
+
+    def rungs(self) -> list[RungSize]:
+        """How many trials each rung is there for; see `base.Algorithm`."""
+        return [
+            RungSize(budget, bracket.number, rung.epochs, rung.places * self.budgets.count(budget))
+            for budget in dict.fromkeys(self.budgets)
+            for bracket in brackets(budget, self.factor)
+            for rung in bracket.rungs
+        ]
+
+    # ---- bracket by bracket -----------------------------------------------------------
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The brackets of all iterations, in their order."""
+        found: list[Part] = []
         lineages: dict[str, str] = {}
-        begun = -1
-        for (iteration, bracket, number), own in zip(self._memory.places, apart, strict=True):
-            if iteration != begun:
-                begun = iteration
-                lineages = self._known_lineages(iteration, number, lineages)
-            known, trials = self._memory.trials.get(number, (None, []))
-            if known != own:
-                trials = self._bracket(iteration, bracket, number, own, lineages)
-                self._memory.trials[number] = own, trials
-            found += trials
-        return found
-
-    def _brackets(self) -> list[tuple[int, Bracket, int]]:
-        """Every bracket with its iteration and the number of its first place."""
-        found = []
-        number = 0
+        place = 0
         for iteration, budget in enumerate(self.budgets):
+            lineages = self._lineages(iteration, place, lineages)
             for bracket in brackets(budget, self.factor):
-                found.append((iteration, bracket, number))
-                number += bracket.rungs[0].places
+                found.append(Part(iteration, bracket, place, lineages))
+                place += bracket.rungs[0].places
+        return tuple(found)
+
+    @cached_property
+    def _places(self) -> list[int]:
+        return [part.place for part in self.parts]
+
+    def part_of(self, trial_id: str) -> int | None:
+        """The index of a trial's bracket, told by the place that begins its name."""
+        place = trial_id.partition("-")[0].rstrip(LETTERS)
+        return bisect_right(self._places, int(place)) - 1 if place.isdecimal() else None
+
+    def _by_part(self, outcomes: Outcomes) -> list[tuple[Part, Outcomes, list[TrialSpec]]]:
+        """Each bracket with its own outcomes and trials."""
+        apart: list[dict[str, float | None]] = [{} for _ in self.parts]
+        for name, outcome in outcomes.items():
+            index = self.part_of(name)
+            if index is not None:
+                apart[index][name] = outcome
+        return [
+            (part, own, self.trials_in(part, own))
+            for part, own in zip(self.parts, apart, strict=True)
+        ]
+
+    def trials_in(self, part: Part, outcomes: Outcomes) -> list[TrialSpec]:
+        """The trials of a bracket, given how its own ended."""
+        rung = self._first_rung(part, outcomes)
+        found = list(rung)
+        closed = all(trial.trial_id in outcomes for trial in rung)
+        for index in range(1, len(part.bracket.rungs)):
+            rung, closed = self._next_rung(part.bracket, index, rung, closed, outcomes)
+            found += rung
         return found
 
-    def _by_bracket(self, outcomes: Outcomes) -> list[dict[str, float | None]]:
-        """The outcomes of each bracket, told apart by the place that begins a trial's name."""
-        firsts = [number for _, _, number in self._memory.places]
-        apart: list[dict[str, float | None]] = [{} for _ in firsts]
-        for name, outcome in outcomes.items():
-            place = name.partition("-")[0].rstrip("bcdefgh")
-            if place.isdecimal():
-                apart[bisect_right(firsts, int(place)) - 1][name] = outcome
-        return apart
+    def resumable_in(self, part: Part, trials: list[TrialSpec], outcomes: Outcomes) -> set[str]:
+        """The lineages of a bracket that wait or run, or may still be promoted.
 
-    def _known_lineages(
-        self, iteration: int, number: int, earlier: dict[str, str]
-    ) -> dict[str, str]:
-        if iteration not in self._memory.lineages:
-            self._memory.lineages[iteration] = self._lineages(iteration, number, earlier)
-        return self._memory.lineages[iteration]
+        A trial may be until its next rung has all its places filled with finished trials.
+        """
+        finished = [each for each in trials if outcomes.get(each.trial_id) is not None]
+        filled = Counter(trial.rung for trial in finished)
+        rungs = part.bracket.rungs
+        return {trial.lineage for trial in trials if trial.trial_id not in outcomes} | {
+            trial.lineage
+            for trial in finished
+            if trial.rung + 1 < len(rungs)
+            and filled[trial.rung + 1] < rungs[trial.rung + 1].places
+        }
+
+    def epochs_to_come_in(self, part: Part, trials: list[TrialSpec]) -> int:
+        """Epochs of promotions that are not decided yet."""
+        standing = Counter(trial.rung for trial in trials)
+        rungs = part.bracket.rungs
+        before, left = standing[0], 0
+        for index, rung in enumerate(rungs[1:], 1):
+            before = min(rung.places, before)
+            to_come = max(0, before - standing[index])
+            left += to_come * (rung.epochs - rungs[index - 1].epochs)
+        return left
 
     def _lineages(self, iteration: int, number: int, earlier: Mapping[str, str]) -> dict[str, str]:
         """The first trial of every configuration that stands in a first rung from the start.
@@ -135,97 +204,14 @@ class Hyperband:
         horizon = "" if candidate.constant_schedule else f"@{self.budgets[iteration]}"
         return candidate.identity + horizon
 
-    def rungs(self) -> list[RungSize]:
-        """How many trials each rung is there for; see `base.Algorithm`."""
-        return [
-            RungSize(budget, bracket.number, rung.epochs, rung.places * self.budgets.count(budget))
-            for budget in dict.fromkeys(self.budgets)
-            for bracket in brackets(budget, self.factor)
-            for rung in bracket.rungs
-        ]
+    def _first_rung(self, part: Part, outcomes: Outcomes) -> list[TrialSpec]:
+        bracket, iteration = part.bracket, part.iteration
 
-    def remaining_epochs(self, outcomes: Outcomes, trained: Mapping[str, int]) -> int:
-        """Epochs that are left to train, as far as can be told.
-
-        Args:
-            outcomes: How trials ended.
-            trained: Mapping from lineage to the epochs it has been trained.
-        """
-        plans = self.trials(outcomes)
-        reach = dict(trained)
-        left = 0
-        for plan in plans:
-            if plan.trial_id not in outcomes:
-                left += max(0, plan.epochs - reach.get(plan.lineage, 0))
-                reach[plan.lineage] = max(plan.epochs, reach.get(plan.lineage, 0))
-        standing = Counter((plan.iteration, plan.bracket, plan.rung) for plan in plans)
-        for iteration, budget in enumerate(self.budgets):
-            for bracket in brackets(budget, self.factor):
-                before = standing[iteration, bracket.number, 0]
-                for index, rung in enumerate(bracket.rungs[1:], 1):
-                    will_stand = min(rung.places, before)
-                    to_come = will_stand - standing[iteration, bracket.number, index]
-                    left += max(0, to_come) * (rung.epochs - bracket.rungs[index - 1].epochs)
-                    before = will_stand
-        return left
-
-    def resumable(self, outcomes: Outcomes) -> set[str]:
-        """The lineages whose training may still go on; the state of others can be dropped.
-
-        A trial may still be promoted until its next rung has all its places filled with
-        finished trials.
-        """
-        plans = self.trials(outcomes)
-        resumable = {plan.lineage for plan in plans if plan.trial_id not in outcomes}
-        if not resumable:
-            return set()  # the search is at its end
-        finished = [
-            plan
-            for plan in plans
-            if plan.trial_id in outcomes and outcomes[plan.trial_id] is not None
-        ]
-        filled = Counter((plan.iteration, plan.bracket, plan.rung) for plan in finished)
-        for plan in finished:
-            bracket = brackets(plan.full_epochs, self.factor)[-1 - plan.bracket]
-            after = plan.rung + 1
-            if after < len(bracket.rungs):
-                places = bracket.rungs[after].places
-                if filled[plan.iteration, plan.bracket, after] < places:
-                    resumable.add(plan.lineage)
-        return resumable
-
-    def _bracket(
-        self,
-        iteration: int,
-        bracket: Bracket,
-        number: int,
-        outcomes: Outcomes,
-        lineages: Mapping[str, str],
-    ) -> list[TrialSpec]:
-        found: list[TrialSpec] = []
-        rung = self._first_rung(iteration, bracket, number, outcomes, lineages)
-        found += rung
-        closed = all(plan.trial_id in outcomes for plan in rung)
-        for index in range(1, len(bracket.rungs)):
-            rung, closed = self._next_rung(bracket, index, rung, closed, outcomes)
-            found += rung
-        return found
-
-    def _first_rung(
-        self,
-        iteration: int,
-        bracket: Bracket,
-        number: int,
-        outcomes: Outcomes,
-        lineages: Mapping[str, str],
-    ) -> list[TrialSpec]:
-        places = bracket.rungs[0].places
-
-        def plan(place: int, letter: str, candidate: Candidate) -> TrialSpec:
+        def spec(place: int, letter: str, candidate: Candidate) -> TrialSpec:
             name = f"{place:04d}{letter}"
             return TrialSpec(
                 trial_id=name,
-                lineage=lineages.get(self._training(candidate, iteration), name),
+                lineage=part.lineages.get(self._training(candidate, iteration), name),
                 place=place,
                 candidate=candidate,
                 iteration=iteration,
@@ -236,26 +222,20 @@ class Hyperband:
                 parent=None,
             )
 
-        if number not in self._memory.waves:
-            first = self.candidates.first(iteration, bracket.number, places)
-            self._memory.waves[number] = [
-                plan(place, "", candidate) for place, candidate in enumerate(first, number)
-            ]
-        wave = self._memory.waves[number]
+        offered = self.candidates.first(iteration, bracket.number, bracket.rungs[0].places)
+        wave = [spec(place, "", candidate) for place, candidate in enumerate(offered, part.place)]
         rung = list(wave)
         used = 0
-        for letter in "bcdefgh":  # a place is tried eight times at most
+        for letter in LETTERS:  # a place is tried eight times at most
             if not all(trial.trial_id in outcomes for trial in wave):
                 break
             failed = [trial for trial in wave if outcomes[trial.trial_id] is None]
             if not failed:
                 break
-            offered = self.candidates.replacements(iteration, bracket.number, used + len(failed))[
-                used:
-            ]
+            spare = self.candidates.replacements(iteration, bracket.number, used + len(failed))
             wave = [
-                plan(trial.place, letter, candidate)
-                for trial, candidate in zip(failed, offered, strict=False)
+                spec(trial.place, letter, candidate)
+                for trial, candidate in zip(failed, spare[used:], strict=False)
             ]
             used += len(wave)
             rung += wave

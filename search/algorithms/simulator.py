@@ -114,6 +114,7 @@ def simulate(
         RuntimeError: If it does not end.
     """
     found = Simulated(workers, outcomes=dict(outcomes or {}))
+    decisions = algorithm.decisions(found.outcomes)
     idle = list(range(workers))
     running: dict[int, Attempt] = {}
     ends: list[tuple[float, int]] = []
@@ -121,14 +122,17 @@ def simulate(
     attempts: Counter[str] = Counter()
     now = 0.0
     for _ in range(MOST):
-        found.trials = list(algorithm.trials(found.outcomes))
         if watch is not None:
-            watch(found.trials, found.outcomes)
+            watch(decisions.trials(), found.outcomes)
         while idle:
             busy = [attempt.trial for attempt in running.values()]
-            first = first_trials(found.trials, found.outcomes) if hopeless_ends else None
-            waiting = waiting_trials(first or found.trials, found.outcomes, busy)
-            trial = _chosen(waiting, trained, choose)
+            if choose is None and hopeless_ends:
+                trial = decisions.next_trial(busy)
+            else:
+                trials = decisions.trials()
+                first = first_trials(trials, found.outcomes) if hopeless_ends else None
+                waiting = waiting_trials(first or trials, found.outcomes, busy)
+                trial = _chosen(waiting, trained, choose)
             if trial is None:
                 break
             worker = heapq.heappop(idle)
@@ -139,6 +143,7 @@ def simulate(
             running[worker] = Attempt(trial, worker, now, end, died)
             heapq.heappush(ends, (end, worker))
         if not ends:
+            found.trials = list(decisions.trials())
             return found
         now, worker = heapq.heappop(ends)
         attempt = running.pop(worker)
@@ -147,6 +152,7 @@ def simulate(
         if not attempt.died:
             trial = attempt.trial
             found.outcomes[trial.trial_id] = score(trial)
+            decisions.end(trial.trial_id, found.outcomes[trial.trial_id])
             trained[trial.lineage] = max(trained[trial.lineage], trial.epochs)
     raise RuntimeError(f"the search has not ended after {MOST:,} attempts")
 

@@ -172,7 +172,7 @@ def _noticed(state: RunState) -> list[str]:
 def findings(state: RunState) -> list[str]:
     """What the table says and what it does not, in sentences."""
     objective = state.objective
-    ranked = state.best_first()
+    ranked = list(state.best_first())
     if not ranked:
         return ["No trial has finished."]
     best = ranked[0]

@@ -194,7 +194,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
         tuner = SearchTuner(run, executor, signals, options.keep, narrator)
         try:
             print_notices(console, rehearse(run, tuner, executor, narrator))
-            with Progress(run, tuner.algorithm, workers, console) as progress:
+            with Progress(run, tuner.rungs, tuner.oracle.decisions, workers, console) as progress:
                 tuner.search(progress)
             return export_best(run, executor, narrator)
         finally:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from itertools import groupby
+from collections.abc import Sequence
+from itertools import groupby, islice
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,7 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.algorithms.base import Algorithm
+from search.algorithms.base import Decisions
+from search.algorithms.trials import RungSize
 from search.analysis.summary import described, shown
 from search.display.console import print_prose
 from search.driver.retention import bytes_kept
@@ -29,14 +31,22 @@ class Progress:
 
     Args:
         run: The open `Run`.
-        algorithm: The decisions, for how much there is in all.
+        rungs: How many trials each rung is there for.
+        decisions: What the algorithm says so far, for how much is left.
         workers: Integer, how many run at once.
         console: Where to print.
     """
 
-    def __init__(self, run: Run, algorithm: Algorithm, workers: int, console: Console) -> None:
+    def __init__(
+        self,
+        run: Run,
+        rungs: Sequence[RungSize],
+        decisions: Decisions,
+        workers: int,
+        console: Console,
+    ) -> None:
         self._run, self._workers, self._console = run, workers, console
-        self._algorithm = algorithm
+        self._rungs, self._decisions = rungs, decisions
         self._started = time.monotonic()
         self._epochs_before = self._epochs_done()
         self._running: dict[str, int] = {}
@@ -93,7 +103,7 @@ class Progress:
     # ---- drawing ------------------------------------------------------------------------
 
     def _line(self, trial: TrialState) -> str:
-        done = sum(other.ended for other in self._run.state.trials.values())
+        done = len(self._run.state.outcomes())
         objective = self._run.space.search["objective"]
         what = (
             f"failed: {trial.reason}"
@@ -133,7 +143,7 @@ class Progress:
                     no_wrap=True,
                 )
             )
-        best = state.best_first()[:1]
+        best = islice(state.best_first(), 1)
         for trial in best:
             parts.append(
                 Text.assemble(
@@ -165,8 +175,8 @@ class Progress:
             if trial.score is not None
         )
         table = Table.grid(padding=(0, 2))
-        rungs = self._algorithm.rungs()
-        for (_, number), bracket in groupby(rungs, lambda rung: (rung.full_epochs, rung.bracket)):
+        groups = groupby(self._rungs, lambda rung: (rung.full_epochs, rung.bracket))
+        for (_, number), bracket in groups:
             row = [Text(f"bracket {number}", style="magenta")]
             for rung in bracket:
                 count = finished[rung.full_epochs, rung.bracket, rung.epochs]
@@ -183,12 +193,12 @@ class Progress:
         return printable(" ".join(part for part in parts if part))
 
     def _epochs_done(self) -> int:
-        return sum(len(curve) for curve in self._run.state.curves.values())
+        return self._run.state.epochs_trained
 
     def _epochs_left(self) -> int:
         state = self._run.state
         trained = {lineage: len(curve) for lineage, curve in state.curves.items()}
-        return self._algorithm.remaining_epochs(state.outcomes(), trained)
+        return self._decisions.remaining_epochs(trained)
 
     def _left(self) -> str:
         done = self._epochs_done()

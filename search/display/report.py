@@ -115,7 +115,7 @@ def print_notices(console: Console, notices: Sequence[str]) -> None:
 def print_table(console: Console, state: RunState, limit: int | None = None) -> None:
     """Prints the trials, best first, and what they say."""
     objective = state.objective
-    ranked = state.best_first()
+    ranked = list(state.best_first())
     rest = [trial for _, trial in sorted(state.trials.items()) if trial.score is None]
     sections = [
         section

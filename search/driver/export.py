@@ -134,10 +134,10 @@ def fixed_space(run: Run, best: TrialState) -> str:
 
 
 def _best(run: Run) -> TrialState:
-    ranked = run.state.best_first()
-    if not ranked:
+    best = next(run.state.best_first(), None)
+    if best is None:
         raise SearchFailedError(f"no trial of {run.path} has finished, so there is no best one.")
-    return ranked[0]
+    return best
 
 
 STEPS = ("take", "save", "compare", "compare_keras")

@@ -7,7 +7,7 @@ form that stock `kt.Hyperband` reads, so that its `results_summary` works on a r
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,7 @@ import keras_tuner as kt
 from keras_tuner.engine.trial import Trial
 
 from hypermodels.hypermodel import AttentionHyperModel
-from search.algorithms.base import Algorithm
-from search.algorithms.first_trials import all_failed, first_trials
-from search.algorithms.handing_out import waiting_trials
+from search.algorithms.base import Algorithm, Decisions
 from search.algorithms.trials import TrialSpec
 from search.errors import START_ANEW, RunDirectoryError
 from search.runs.layout import trial_folder
@@ -53,45 +51,28 @@ class SearchOracle(kt.Oracle):
         self.seed = self._seed_state = seed  # KerasTuner draws another one where it is 0
         self.verbose = 0
         self._space = space
-        self._algorithm = algorithm
+        self._unwritten = 0
+        self._decisions = algorithm.decisions(state.outcomes())
         self._state = state
         hypermodel.declare_hyperparameters(self.hyperparameters)
 
     # ---- decisions --------------------------------------------------------------------
 
-    def plans(self) -> Sequence[TrialSpec]:
-        """Every trial that exists so far."""
-        return self._algorithm.trials(self._state.outcomes())
-
-    def next_plan(self, running: Mapping[str, TrialSpec]) -> TrialSpec | None:
-        """The next trial to run, or `None` if all that exist run, wait or have ended.
-
-        Args:
-            running: The trials being trained, by worker. A trial whose lineage is being
-                trained by another waits for it.
-        """
-        ended = self._state.outcomes()
-        plans = self._algorithm.trials(ended)
-        allowed = first_trials(plans, ended) or plans
-        return next(waiting_trials(allowed, ended, running.values()), None)
-
-    def all_failed(self) -> list[TrialSpec]:
-        """The first trials, if every one of them has failed; else an empty list."""
-        ended = self._state.outcomes()
-        if any(outcome is not None for outcome in ended.values()):
-            return []  # at once: this is asked all the time
-        return all_failed(self._algorithm.trials(ended), ended)
+    @property
+    def decisions(self) -> Decisions:
+        """What the algorithm says, for all that has ended so far."""
+        return self._decisions
 
     def waiting(self) -> bool:
         """Whether a trial waits for a worker."""
-        return self.next_plan(self._running_plans()) is not None
+        return self._decisions.next_trial(self._running()) is not None
 
     # ---- kt.Oracle --------------------------------------------------------------------
 
     def create_trial(self, tuner_id: str) -> Trial:
         """The next `Trial` for a worker, or one with status `IDLE` or `STOPPED`."""
-        running = {worker: plan for worker, plan in self._running_plans().items()}
-        plan = self.next_plan(running)
+        running = self._running()
+        plan = self._decisions.next_trial(running)
         if plan is None:
             return Trial(self.get_space(), status=IDLE if running else STOPPED)
         trial = Trial(self._values(plan), trial_id=plan.trial_id, status=RUNNING)
@@ -104,6 +85,7 @@ class SearchOracle(kt.Oracle):
     def end_trial(self, trial: Trial) -> None:
         """Books a trial whose result is in the journal, and writes its view."""
         state = self._state.trials[trial.trial_id]
+        self._decisions.end(trial.trial_id, state.score)
         self._refresh(trial, state)
         for worker, other in list(self.ongoing_trials.items()):
             if other.trial_id == trial.trial_id:
@@ -116,8 +98,8 @@ class SearchOracle(kt.Oracle):
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
         """The best trials: those trained longest first, and of these the best scores."""
-        best = self._state.best_first()
-        return [self.trials[state.trial_id] for state in best[:num_trials]]
+        best = islice(self._state.best_first(), num_trials)
+        return [self.trials[state.trial_id] for state in best]
 
     def get_state(self) -> dict[str, Any]:
         """The state as stock `kt.oracles.HyperbandOracle` saves it."""
@@ -140,34 +122,53 @@ class SearchOracle(kt.Oracle):
     def restore(self) -> None:
         """Rebuilds KerasTuner's trials from the run's state."""
         self.trials, self.start_order = {}, []
-        plans = {plan.trial_id: plan for plan in self.plans()}
         for trial_id, state in self._state.trials.items():
-            if trial_id not in plans:
+            plan = self._decisions.spec(trial_id)
+            if plan is None:
                 raise RunDirectoryError(
                     f"trial {trial_id} of the journal is none that this search would have "
                     f"tried. Restore the journal from a copy. {START_ANEW}"
                 )
-            trial = Trial(self._values(plans[trial_id]), trial_id=trial_id, status=RUNNING)
+            trial = Trial(self._values(plan), trial_id=trial_id, status=RUNNING)
             self._refresh(trial, state)
             self.trials[trial_id] = trial
             self.start_order.append(trial_id)
         self.end_order = list(self._state.end_order)
 
-    def write_views(self, run: Path, *trials: Trial) -> None:
-        """Writes the views of some trials and of the oracle, each only if it changed."""
+    def write_views(self, run: Path) -> None:
+        """Writes every view that is not as the journal says."""
+        for trial in self.trials.values():
+            self._write_trial(run, trial)
+        self._write_oracle(run)
+
+    def write_view(self, run: Path, trial: Trial) -> None:
+        """Writes the view of a trial, and the oracle's where enough has happened.
+
+        The oracle's grows with the search. It is written again when a fiftieth of the trials
+        have changed, so that it does not cost more than they do; `write_views` brings it up
+        to date when the search ends, or goes on.
+        """
+        self._write_trial(run, trial)
+        self._unwritten += 1
+        if self._unwritten > len(self.trials) // 50:
+            self._write_oracle(run)
+
+    def _write_trial(self, run: Path, trial: Trial) -> None:
         with storage_errors("a view for KerasTuner", run):
-            for trial in trials:
-                folder = trial_folder(run, trial.trial_id)
-                ensure_folder(folder)
-                _write_if_changed(folder / "trial.json", json.dumps(trial.get_state()))
+            folder = trial_folder(run, trial.trial_id)
+            ensure_folder(folder)
+            _write_if_changed(folder / "trial.json", json.dumps(trial.get_state()))
+
+    def _write_oracle(self, run: Path) -> None:
+        with storage_errors("a view for KerasTuner", run):
             _write_if_changed(run / "oracle.json", json.dumps(self.get_state()))
             _write_if_changed(run / "tuner0.json", "{}")
+        self._unwritten = 0
 
-    def _running_plans(self) -> dict[str, TrialSpec]:
-        if not self.ongoing_trials:
-            return {}
-        plans = {plan.trial_id: plan for plan in self.plans()}
-        return {worker: plans[trial.trial_id] for worker, trial in self.ongoing_trials.items()}
+    def _running(self) -> list[TrialSpec]:
+        """The trials that workers train."""
+        specs = (self._decisions.spec(each.trial_id) for each in self.ongoing_trials.values())
+        return [spec for spec in specs if spec is not None]
 
     def _values(self, plan: TrialSpec) -> kt.HyperParameters:
         values = self.get_space()
@@ -205,7 +206,7 @@ class SearchOracle(kt.Oracle):
     def _bracket_views(self) -> list[dict[str, Any]]:
         """The brackets in the form of `kt.oracles.HyperbandOracle._brackets`."""
         views: dict[tuple[int, int], dict[str, Any]] = {}
-        for plan in self.plans():
+        for plan in self._decisions.trials():
             view = views.setdefault(
                 (plan.iteration, plan.bracket),
                 {"bracket_num": plan.bracket, "rounds": [[] for _ in range(plan.bracket + 1)]},

@@ -47,7 +47,7 @@ def rehearse(
     if run.state.trials:
         return ()
     found: dict[str, None] = {}
-    for name, plan in _unproven(tuner.oracle.plans()).items():
+    for name, plan in _unproven(tuner.oracle.decisions.trials()).items():
         for note in _rehearse_one(run, name, plan, executor, progress):
             found.setdefault(note)
     return tuple(found)

@@ -7,29 +7,28 @@ result, so what is deleted is time, never information.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Set
 
-from search.algorithms.base import Algorithm
 from search.runs.layout import checkpoints, fence_path
 from search.runs.run import Run
 
 
-def discard_unneeded(run: Run, algorithm: Algorithm, keep: int) -> None:
+def discard_unneeded(run: Run, resumable: Set[str], keep: int) -> None:
     """Deletes the checkpoints of lineages that are out of the race.
 
     Args:
         run: The open `Run`.
-        algorithm: The decisions.
+        resumable: The lineages whose training may still go on.
         keep: Integer, how many of the best finished lineages stay in any case; at least
             one, which is what an export takes.
     """
-    stay = algorithm.resumable(run.state.outcomes())
     best: dict[str, None] = {}
     for trial in run.state.best_first():
         best.setdefault(trial.lineage)
         if len(best) == max(1, keep):
             break
     for path in checkpoints(run.path):
-        if path.stem not in stay and path.stem not in best:
+        if path.stem not in resumable and path.stem not in best:
             # A file that cannot be deleted costs room and nothing else.
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -90,8 +90,9 @@ class SearchTuner(kt.Tuner):
         self._run, self._executor, self._signals = run, executor, signals
         self._keep = keep
         self._handed_out = 0
-        self.algorithm = algorithm_of(run, self._costs, progress)
-        oracle = SearchOracle(run.space, self.algorithm, run.state, hypermodel)
+        algorithm = algorithm_of(run, self._costs, progress)
+        self.rungs = algorithm.rungs()
+        oracle = SearchOracle(run.space, algorithm, run.state, hypermodel)
         with contextlib.redirect_stdout(io.StringIO()):  # it announces that it reloads
             super().__init__(
                 oracle,
@@ -112,7 +113,7 @@ class SearchTuner(kt.Tuner):
 
     def save(self) -> None:
         """Writes KerasTuner's views of all trials that are not as the journal says."""
-        self.oracle.write_views(self._run.path, *self.oracle.trials.values())
+        self.oracle.write_views(self._run.path)
 
     def search(self, watcher: Watcher) -> None:
         """Runs the search to its end, from wherever it stands.
@@ -129,14 +130,15 @@ class SearchTuner(kt.Tuner):
         try:
             self._search(watcher)
         except Interrupted:
-            self._record_session(began, used)
+            self._end_session(began, used)
             raise
-        self._record_session(began, used)
+        self._end_session(began, used)
         if not any(trial.score is not None for trial in self._run.state.trials.values()):
             raise SearchFailedError(self._why_nothing_finished())
 
-    def _record_session(self, began: float, used: float) -> None:
+    def _end_session(self, began: float, used: float) -> None:
         if self._handed_out:
+            self.save()
             self._run.record(
                 SessionEnded(
                     workers=self._executor.workers,
@@ -147,8 +149,8 @@ class SearchTuner(kt.Tuner):
 
     def _search(self, watcher: Watcher) -> None:
         self.save()
-        discard_unneeded(self._run, self.algorithm, self._keep)
-        while not self.oracle.all_failed():
+        self._discard_unneeded()
+        while not self.oracle.decisions.all_failed():
             self._hand_out(watcher)
             if not self._executor.running():
                 break
@@ -172,11 +174,12 @@ class SearchTuner(kt.Tuner):
             trial = self.oracle.create_trial(worker)
             if trial.status != "RUNNING":
                 return
-            plan = next(plan for plan in self.oracle.plans() if plan.trial_id == trial.trial_id)
+            plan = self.oracle.decisions.spec(trial.trial_id)
+            assert plan is not None, "what was handed out exists"
             if plan.trial_id not in self._run.state.trials:
                 cost = self._costs.cost(plan.candidate.configuration)
                 self._run.record(TrialStarted.of(plan, cost.parameters, cost.macs))
-            self.oracle.write_views(self._run.path, trial)
+            self.oracle.write_view(self._run.path, trial)
             self._executor.submit(worker, self._task(plan))
             self._handed_out += 1
             watcher.started(plan.trial_id)
@@ -274,12 +277,15 @@ class SearchTuner(kt.Tuner):
         )
         trial: Trial = self.oracle.trials[trial_id]
         self.oracle.end_trial(trial)
-        self.oracle.write_views(self._run.path, trial)
-        discard_unneeded(self._run, self.algorithm, self._keep)
+        self.oracle.write_view(self._run.path, trial)
+        self._discard_unneeded()
+
+    def _discard_unneeded(self) -> None:
+        discard_unneeded(self._run, self.oracle.decisions.resumable(), self._keep)
 
     def _why_nothing_finished(self) -> str:
         trials = self._run.state.trials
-        stopped = len(self.oracle.all_failed())
+        stopped = len(self.oracle.decisions.all_failed())
         text = (
             f"the first {stopped} trials have all failed, so the search has stopped."
             if stopped

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import insort
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from hypermodels.settings.configuration import Configuration, digest
@@ -94,6 +95,7 @@ class RunState:
         sessions: How long drivers drove the search, with how many workers.
         descriptions: What is known of backbones that a person's own code builds, by the
             digest of their settings.
+        epochs_trained: Epochs of all trainings together.
     """
 
     began: RunBegan | None = None
@@ -105,6 +107,9 @@ class RunState:
     exports: list[ModelExported] = field(default_factory=list)
     sessions: list[SessionEnded] = field(default_factory=list)
     descriptions: dict[str, BackboneDescribed] = field(default_factory=dict)
+    epochs_trained: int = 0
+    _outcomes: dict[str, float | None] = field(default_factory=dict)
+    _ranked: list[tuple[int, float, str]] = field(default_factory=list)
 
     @classmethod
     def replay(cls, records: Iterable[Record]) -> RunState:
@@ -155,6 +160,7 @@ class RunState:
                 curve = self.curves.setdefault(entry.lineage, [])
                 if entry.epoch == len(curve) + 1:
                     curve.append(entry.metrics)
+                    self.epochs_trained += 1
                 trial.deaths = 0  # it makes progress
             case WorkerDeath():
                 trial = self._trial(entry.trial, record)
@@ -166,6 +172,7 @@ class RunState:
                 trial.output, trial.profile = tuple(entry.output), entry.profile
                 trial.seconds += entry.seconds
                 self.end_order.append(entry.trial)
+                self._end(trial)
             case TestRead():
                 self.test_reads.append(entry)
             case ModelExported():
@@ -181,19 +188,22 @@ class RunState:
             raise malformed(record, "there is no such trial")
         return self.trials[name]
 
-    def outcomes(self) -> dict[str, float | None]:
-        """How the trials that have ended did, as an algorithm takes them."""
-        return {name: trial.score for name, trial in self.trials.items() if trial.ended}
+    def _end(self, trial: TrialState) -> None:
+        if self._outcomes.get(trial.trial_id) is not None:  # told twice, which `verify` names
+            self._ranked = [each for each in self._ranked if each[-1] != trial.trial_id]
+        self._outcomes[trial.trial_id] = trial.score
+        if trial.score is not None:
+            signed = -trial.score if self.maximise else trial.score
+            insort(self._ranked, (-trial.epochs, signed, trial.trial_id))
 
-    def best_first(self) -> list[TrialState]:
-        """The finished trials: most epochs first, then best score, then earliest.
+    def outcomes(self) -> Mapping[str, float | None]:
+        """How the trials that have ended did, as an algorithm takes them."""
+        return self._outcomes
+
+    def best_first(self) -> Iterator[TrialState]:
+        """Yields the finished trials: most epochs first, then best score, then earliest.
 
         A score after one epoch says nothing against a score after the full budget, so
         trials are never ranked across epochs.
         """
-        sign = -1.0 if self.maximise else 1.0
-        finished = [
-            (trial.score, trial) for trial in self.trials.values() if trial.score is not None
-        ]
-        finished.sort(key=lambda pair: (-pair[1].epochs, sign * pair[0], pair[1].trial_id))
-        return [trial for _, trial in finished]
+        return (self.trials[trial_id] for _, _, trial_id in self._ranked)

@@ -83,16 +83,15 @@ def _check_against_search(run: Run, repair: bool, findings: Findings) -> None:
     _check_decisions(run.state, oracle, findings)
     oracle.restore()
     if repair:
-        oracle.write_views(run.path, *oracle.trials.values())
+        oracle.write_views(run.path)
     check_views(run.path, oracle, findings)
 
 
 def _check_decisions(state: RunState, oracle: SearchOracle, findings: Findings) -> None:
     """Every trial in the journal is one that Hyperband decides on, given the outcomes."""
-    plans = {plan.trial_id: plan for plan in oracle.plans()}
     for name, trial in state.trials.items():
         findings.count("trials")
-        plan = plans.get(name)
+        plan = oracle.decisions.spec(name)
         if plan is None:
             findings.add(f"trial {name} is none that the search would have tried")
         elif plan.candidate.configuration != trial.configuration:

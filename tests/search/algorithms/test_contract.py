@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from search.algorithms.base import Algorithm
 from search.algorithms.hyperband import Hyperband
+from search.algorithms.recomputed import RecomputedDecisions
 from search.algorithms.simulator import (
     Simulated,
     Unlimited,
@@ -178,3 +180,40 @@ def test_no_rung_has_more_finished_trials_than_it_is_there_for(
         ]
         assert len(finished) <= rung.trials
         assert failing or len(finished) == rung.trials
+
+
+@algorithms
+@searches
+@given(st.integers(1, 30), st.booleans(), st.integers(0, 99), failing, st.integers(1, 4))
+def test_answers_one_by_one_are_those_from_all_outcomes(
+    name: str, epochs: int, maximise: bool, seed: int, failing: float, workers: int
+) -> None:
+    """At every step, however the search came there; and for one that goes on in the middle."""
+    algorithm = ALGORITHMS[name](epochs, maximise)
+    score = random_scores(seed, failing)
+    quick, plain = algorithm.decisions({}), RecomputedDecisions(algorithm, {})
+    outcomes: dict[str, float | None] = {}
+    running: list[TrialSpec] = []
+    order = random.Random(seed)
+    while True:
+        if order.random() < 0.1:
+            quick = algorithm.decisions(outcomes)
+        trained = {trial.lineage: trial.epochs for trial in plain.trials()[::3]}
+        assert list(quick.trials()) == list(plain.trials())
+        assert set(quick.resumable()) == set(plain.resumable())
+        assert list(quick.all_failed()) == list(plain.all_failed())
+        assert quick.remaining_epochs(trained) == plain.remaining_epochs(trained)
+        trial = quick.next_trial(running)
+        assert trial == plain.next_trial(running)
+        if trial is not None:
+            assert quick.spec(trial.trial_id) == plain.spec(trial.trial_id) == trial
+            if len(running) < workers:
+                running.append(trial)
+                continue
+        if not running:
+            break
+        ended = running.pop(order.randrange(len(running)))
+        outcomes[ended.trial_id] = score(ended)
+        for each in (quick, plain):
+            each.end(ended.trial_id, outcomes[ended.trial_id])
+    assert quick.spec("9999") is None is plain.spec("9999")

@@ -194,5 +194,5 @@ def test_a_score_of_zero_is_a_score() -> None:
 
 
 def test_what_failed_or_runs_is_not_ranked(state: RunState) -> None:
-    ranked = state.best_first()
+    ranked = list(state.best_first())
     assert [trial.trial_id for trial in ranked] == ["0001-1", "0001", "0000"]
