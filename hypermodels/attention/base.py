@@ -97,7 +97,7 @@ class AttentionLayer(keras.layers.Layer):
             them. A mechanism that adds returns what it adds as `"shift"`; it comes after
             the product.
         """
-        raise TypeError(f"{type(self).__name__} must define attend(inputs)")
+        raise TypeError(f"{type(self).__name__} must define attend(inputs, training)")
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if self.fast_call is not None and fast_path_applies(inputs, training):

@@ -44,7 +44,7 @@ class Constant(AttentionLayer):
 
     factor = 0.5
 
-    def attend(self, inputs: Any) -> tuple[Any, dict[str, Any]]:
+    def attend(self, inputs: Any, training: bool | None = None) -> tuple[Any, dict[str, Any]]:
         return inputs * self.factor, {}
 
 
