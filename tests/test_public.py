@@ -31,3 +31,22 @@ def test_importing_search_loads_no_framework() -> None:
         check=True,
     )
     assert done.stdout.split("\n")[:2] == ["[]", "False"]
+
+
+def test_the_paths_that_version_0_3_0_documented_still_import() -> None:
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import hypermodels\n"
+            "from hypermodels.hypermodel import ResNetV1HyperModel\n"
+            "from hypermodels.knobs import Choice\n"
+            "from hypermodels.network import ImageSpec\n"
+            "from hypermodels.recipe import Budget\n"
+            "print(ImageSpec is hypermodels.ImageSpec, Budget is hypermodels.Budget)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == ["True", "True"]
