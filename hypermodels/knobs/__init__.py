@@ -1,13 +1,24 @@
 """What can be set: knobs, the sections that group them, and the domains they are tuned over."""
 
-from hypermodels.knobs.domains import Choice, Domain, FloatRange, IntRange, Setting, is_tuned
-from hypermodels.knobs.knob import Kind, Knob, KnobError, Value, as_written, listed
+from hypermodels.knobs.domains import (
+    UNTUNABLE,
+    Choice,
+    Domain,
+    FloatRange,
+    IntRange,
+    Setting,
+    accept_setting,
+    is_tuned,
+)
+from hypermodels.knobs.knob import IdleError, Kind, Knob, KnobError, Value, as_written, listed
 from hypermodels.knobs.section import Section
 
 __all__ = [
+    "UNTUNABLE",
     "Choice",
     "Domain",
     "FloatRange",
+    "IdleError",
     "IntRange",
     "Kind",
     "Knob",
@@ -15,6 +26,7 @@ __all__ = [
     "Section",
     "Setting",
     "Value",
+    "accept_setting",
     "as_written",
     "is_tuned",
     "listed",

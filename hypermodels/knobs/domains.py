@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from hypermodels.knobs.knob import Knob, KnobError, Value
+from hypermodels.knobs.knob import Knob, KnobError, Value, as_written
 
 
 @dataclass(frozen=True)
@@ -100,31 +101,71 @@ def is_tuned(setting: Setting) -> bool:
     return isinstance(setting, Choice | IntRange | FloatRange)
 
 
+UNTUNABLE = "cannot be tuned; give one value"
+_RANGES = {"integer": "int", "number": "float"}
+_STEP = Knob("step", "integer", 1, "between two values of a range", minimum=1)
+
+
 def accept_setting(knob: Knob, setting: Any) -> Setting:
     """A value or a domain as a knob takes it.
 
     Raises:
-        KnobError: If it cannot.
+        KnobError: If it cannot, with where in the setting it is wrong.
     """
-    if is_tuned(setting) and not knob.tunable:
-        raise KnobError(f"cannot be tuned; give one value. Received: {setting}")
+    if not isinstance(setting, Choice | IntRange | FloatRange):
+        return knob.accept(setting)
+    if not knob.tunable:
+        raise KnobError(UNTUNABLE)
     if isinstance(setting, Choice):
-        if not setting.values:
-            raise KnobError("expected at least one value to choose from")
-        return Choice(tuple(knob.accept(value) for value in setting.values))
-    if isinstance(setting, IntRange | FloatRange):
-        kinds = ("integer",) if isinstance(setting, IntRange) else ("number",)
-        if knob.kind not in kinds:
-            raise KnobError(f"cannot be tuned over a range of {kinds[0]}s: {setting}")
-        log = isinstance(setting, FloatRange) and setting.sampling == "log"
-        for value in (setting.low, setting.high):
-            replace(knob, check=None).accept(value)
-        if setting.low >= setting.high or (log and setting.low <= 0):
-            raise KnobError(f"expected low < high{', both above 0' if log else ''}: {setting}")
-        if isinstance(setting, IntRange) and setting.step < 1:
-            raise KnobError(f"expected a step of at least 1: {setting}")
-        if isinstance(setting, IntRange) and knob.check:
-            for value in setting.values:
-                knob.check(value)
-        return setting
-    return knob.accept(setting)
+        if not isinstance(setting.values, tuple | list) or not setting.values:
+            raise KnobError(
+                f"choice takes a list of values. Received: {as_written(setting.values)}"
+            )
+        return Choice(_accept_each(knob, setting.values, "choice"))
+    return _accept_range(knob, setting)
+
+
+def _accept_range(knob: Knob, setting: IntRange | FloatRange) -> Domain:
+    kind, taken = "int" if isinstance(setting, IntRange) else "float", _RANGES.get(knob.kind)
+    if kind != taken:
+        use = f"{taken} or choice" if taken else "choice"
+        raise KnobError(f"cannot be tuned with {kind}; use {use}")
+    # The ends bound the values and need not be values: of {int: [8, 21], step: 6} 21 is none.
+    bare = replace(knob, check=None)
+    low, high = _accept_each(bare, (setting.low, setting.high), kind)
+    if not low < high:  # type: ignore[operator]
+        raise KnobError(f"the lowest value {low} is not below {high}", (kind,))
+    if isinstance(setting, FloatRange):
+        if setting.sampling not in ("linear", "log"):
+            raise KnobError(
+                f"expected linear or log. Received: {as_written(setting.sampling)}", ("sampling",)
+            )
+        if setting.sampling == "log" and float(low) <= 0:
+            raise KnobError(f"log sampling needs values above 0. Received: {low}", (kind,))
+        return FloatRange(float(low), float(high), setting.sampling)
+    try:
+        step = _STEP.accept(setting.step)
+    except KnobError as error:
+        raise KnobError(str(error), ("step",)) from error
+    integers = IntRange(int(low), int(high), int(step))
+    for value in integers.values if knob.check else ():
+        try:
+            knob.accept(value)
+        except KnobError as error:
+            raise KnobError(
+                f"the range has {value}: {error}. Set `step`, or use choice"
+            ) from error
+    return integers
+
+
+def _accept_each(knob: Knob, values: Sequence[Any], key: str) -> tuple[Value, ...]:
+    """Values that stand below a key, as a knob takes them; of those it does not, all are named."""
+    accepted, errors = [], []
+    for index, value in enumerate(values):
+        try:
+            accepted.append(knob.accept(value))
+        except KnobError as error:
+            errors.append(KnobError(str(error), (key, index)))
+    if errors:
+        raise KnobError(str(errors[0]), errors[0].place, errors[1:])
+    return tuple(accepted)

@@ -8,7 +8,7 @@ Schema, the KerasTuner hyperparameter, the column of the summary.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -17,7 +17,34 @@ Kind = Literal["choice", "integer", "number", "boolean", "text"]
 
 
 class KnobError(ValueError):
-    """A value that a knob cannot take; the message says what it can take."""
+    """A setting that a knob cannot take; the message says what it can take.
+
+    Args:
+        message: String, a sentence without its full stop.
+        place: Where in the setting it is wrong, by the keys of a space: `("choice", 2)` is
+            the third value on offer, `("step",)` the step, and nothing the whole.
+        others: What else is wrong with the same setting.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        place: tuple[str | int, ...] = (),
+        others: Sequence[KnobError] = (),
+    ) -> None:
+        super().__init__(message)
+        self.place = place
+        self.others = tuple(others)
+
+    @property
+    def key(self) -> str:
+        """What follows the knob's path where a key beside the domain is wrong: `.step`."""
+        beside = len(self.place) == 1 and self.place[0] not in ("choice", "int", "float")
+        return f".{self.place[0]}" if beside else ""
+
+
+class IdleError(KnobError):
+    """A setting without effect: no chosen variant has the knob."""
 
 
 @dataclass(frozen=True)

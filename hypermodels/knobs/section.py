@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypermodels.knobs.domains import (
     Setting,
     accept_setting,
 )
-from hypermodels.knobs.knob import Knob, KnobError, Value
+from hypermodels.knobs.knob import IdleError, Knob, KnobError, Value
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,14 @@ class Section:
         """The knob that a key of the space sets, or `None` if it sets none."""
         return self.knobs().get(key)
 
-    def accept(self, settings: Mapping[str, Any]) -> dict[str, Setting]:
+    def accept(
+        self,
+        settings: Mapping[str, Any],
+        take: Callable[[Knob, Any], Setting] = accept_setting,
+        refuse: Callable[[str, KnobError], None] | None = None,
+        *,
+        idle: bool = True,
+    ) -> dict[str, Setting]:
         """Returns `settings` with every value as its knob takes it.
 
         Knobs of one name may differ from variant to variant (the depths of two backbone
@@ -63,33 +70,54 @@ class Section:
 
         Args:
             settings: Mapping from knob name to a value or a domain.
+            take: Callable that returns what a knob takes, or raises `KnobError`.
+            refuse: Callable that is told of what is left out, by its key, or `None` to end
+                with the first.
+            idle: Boolean, whether a knob may be set that no chosen variant has.
 
         Returns:
-            A dict of the same keys.
+            A dict of the same keys, those that decide first.
 
         Raises:
             KnobError: If there is no such knob, or it cannot take a value.
         """
-        known = self.knobs()
+        refuse = refuse or self._raise
+        selector = self.selector.name
         accepted: dict[str, Setting] = {}
         for name in sorted(settings, key=lambda name: not self.decides(name)):
-            first_of_name = self.knob(name)
-            if first_of_name is None:
-                near = difflib.get_close_matches(name, known, 1)
-                meant = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
-                raise KnobError(f"{self.name} has no knob called {name}. {meant}")
-            takers = [
-                knob
-                for variant in self.selected_for(name, accepted)
-                for knob in self.variants[variant]
-                if knob.name == first_of_name.name
-            ]
-            for knob in takers or [first_of_name]:
-                try:
-                    accepted[name] = accept_setting(knob, settings[name])
-                except KnobError as error:
-                    raise KnobError(f"{self.name}.{name}: {error}") from error
+            try:
+                takers = self._takers(name, accepted)
+                known = selector not in settings or selector in accepted
+                if not idle and known and name != selector and not self.owners(name, accepted):
+                    raise IdleError(
+                        f"has no effect: no chosen {self.name} {selector} has it "
+                        f"({', '.join(self.selected_for(name, accepted))}). Remove it, or choose "
+                        f"another {selector}"
+                    )
+                found = [take(knob, settings[name]) for knob in takers]
+            except KnobError as error:
+                refuse(name, error)
+            else:
+                accepted[name] = found[-1]
         return accepted
+
+    def _takers(self, name: str, settings: Mapping[str, Setting]) -> list[Knob]:
+        """The knobs of a name in all variants that can be selected; in none, the first of all."""
+        first = self.knob(name)
+        if first is None:
+            known = self.knobs()
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f"Did you mean {near[0]}?" if near else f"It has {', '.join(known)}."
+            raise KnobError(f"{self.name} has no knob called {name}. {meant}")
+        variants = self.selected_for(name, settings)
+        knobs = [knob for variant in variants for knob in self.variants[variant]]
+        return [knob for knob in knobs if knob.name == first.name] or [first]
+
+    def _raise(self, name: str, error: KnobError) -> None:
+        known = self.knob(name) is not None
+        raise KnobError(
+            f"{self.name}.{name}{error.key}: {error}" if known else str(error)
+        ) from error
 
     def decides(self, key: str) -> bool:
         """Whether it depends on a key which others are active; such keys are read first."""

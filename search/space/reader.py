@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
 
-from hypermodels.knobs import (
-    Choice,
-    FloatRange,
-    IntRange,
-    Knob,
-    KnobError,
-    Section,
-    Setting,
-    Value,
-    as_written,
-)
+from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, as_written
 from hypermodels.knobs.per_stage import PER_STAGE, STAGE_KEY, StagedSection, listed_knobs
 from hypermodels.settings.configuration import sections
 from search.errors import did_you_mean
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
 from search.space.space import Space
 from search.space.yaml_nodes import Node
+from search.space.yaml_settings import advice, read_setting, read_value
 
-_DOMAIN_KEYS = ("choice", "int", "float")
-_STEP = Knob("step", "integer", 1, "between two values of a range", minimum=1)
-_ONE = Node(1, 0)
 _LONGEST_PROBLEM = 500
 """Characters of one problem that are shown; a space may hold a novel where a number belongs."""
 
@@ -129,207 +114,57 @@ class SpaceReader:
                     f"the backbone has {section.stages} stages.",
                 )
 
-    def mapping(self, name: str, node: Node) -> dict[str, Node]:
-        if isinstance(node.value, dict):
-            return node.value
-        received = as_written(node.plain())
-        self.problem(node.line, name, f"expected a mapping of keys. Received: {received}.")
-        return {}
-
-    def tuned_section(self, section: Section, node: Node) -> dict[str, Setting]:
-        entries = self.mapping(section.name, node)
-        knobs = section.knobs()
-        settings: dict[str, Setting] = {}
-        selector = section.selector.name
-        if selector in entries:
-            found = self.setting(
-                section.path(section.selector), section.selector, entries[selector]
-            )
-            if found is not None:
-                settings[selector] = found
-        known = selector not in entries or selector in settings
-        if selector not in entries:
-            implied = [section.implied[key] for key in entries if key in section.implied]
-            settings |= {selector: implied[0]} if implied else {}
-        for key, entry in sorted(entries.items(), key=lambda item: not section.decides(item[0])):
-            if key == selector:
+    def entries(
+        self, name: str, node: Node, knob: Callable[[str], Knob | None], known: Iterable[str]
+    ) -> dict[str, Node]:
+        """The keys of a section that set a knob."""
+        if not isinstance(node.value, dict):
+            received = as_written(node.plain())
+            self.problem(node.line, name, f"expected a mapping of keys. Received: {received}.")
+            return {}
+        found = {}
+        for key, entry in node.value.items():
+            if knob(key) is not None:
+                found[key] = entry
                 continue
-            path = f"{section.name}.{key}"
-            knob = section.knob(key)
-            if knob is None:
-                self.problem(
-                    entry.line,
-                    path,
-                    f"unknown key.{did_you_mean(key, knobs)} Known keys: {', '.join(knobs)}.",
-                )
-                continue
-            selected = section.selected_for(key, settings)
-            if known and not section.owners(key, settings):
-                self.problem(
-                    entry.line,
-                    path,
-                    f"has no effect: no chosen {section.name} {selector} has it "
-                    f"({', '.join(selected)}). Remove it, or choose another {selector}.",
-                )
-                continue
-            found = self.knob_setting(section, knob, selected, entry, path)
-            if found is not None:
-                settings[key] = found
-        return {key: settings[key] for key in (selector, *entries) if key in settings}
-
-    def knob_setting(
-        self,
-        section: Section,
-        first: Knob,
-        selected: tuple[str, ...],
-        node: Node,
-        path: str,
-    ) -> Setting | None:
-        """A setting that suits every selectable variant: depths differ between families."""
-        takers = [
-            knob
-            for variant in selected
-            for knob in section.variants[variant]
-            if knob.name == first.name
-        ]
-        found = None
-        for knob in takers or [first]:
-            before = len(self.problems)
-            found = self.setting(path, knob, node)
-            if len(self.problems) > before:
-                return None
+            meant = f"{did_you_mean(key, known)} Known keys: {', '.join(known)}."
+            self.problem(entry.line, f"{name}.{key}", f"unknown key.{meant}")
         return found
 
-    def setting(self, path: str, knob: Knob, node: Node) -> Setting | None:
-        if not isinstance(node.value, dict):
-            return self.value(path, knob, node)
-        if not knob.tunable:
-            self.problem(node.line, path, "cannot be tuned; give one value.")
-            return None
-        kinds = [key for key in node.value if key in _DOMAIN_KEYS]
-        if len(kinds) != 1:
-            self.problem(
-                node.line,
-                path,
-                "a tuned key has exactly one of choice, int or float. "
-                f"Received: {node.plain()!r}.",
-            )
-            return None
-        extra = {"choice": (), "int": ("step",), "float": ("sampling",)}[kinds[0]]
-        for key, entry in node.value.items():
-            if key != kinds[0] and key not in extra:
-                self.problem(
-                    entry.line,
-                    f"{path}.{key}",
-                    f"unknown key beside {kinds[0]}.{did_you_mean(key, extra)}",
-                )
-                return None
-        if kinds[0] == "choice":
-            return self.choice(path, knob, node.value["choice"])
-        return self.range(path, knob, kinds[0], node)
+    def refused(self, path: str, knob: Knob, node: Node, error: KnobError) -> None:
+        """Collects what is wrong with a setting, each on the line where it stands."""
+        for each in (error, *error.others):
+            at = node.at(each.place)
+            stop = "" if str(each).endswith("?") else "."
+            self.problem(at.line, path + each.key, f"{each}{stop}{advice(knob, each, at)}")
 
-    def value(self, path: str, knob: Knob, node: Node) -> Value | None:
-        received = node.plain()
-        try:
-            return knob.accept(received)
-        except KnobError as error:
-            self.problem(node.line, path, f"{error}.{_hint(knob, received, node)}")
-            return None
+    def tuned_section(self, section: Section, node: Node) -> dict[str, Setting]:
+        entries = self.entries(section.name, node, section.knob, section.knobs())
+        selector = section.selector.name
+        implied = [section.implied[key] for key in entries if key in section.implied]
+        if implied and selector not in entries:
+            entries[selector] = Node(implied[0], node.line)
+        entries = {key: entries[key] for key in sorted(entries, key=lambda key: key != selector)}
 
-    def choice(self, path: str, knob: Knob, node: Node) -> Setting | None:
-        if not isinstance(node.value, list) or not node.value:
-            self.problem(
-                node.line,
-                path,
-                f"choice takes a list of values. Received: {as_written(node.plain())}.",
-            )
-            return None
-        values = [self.value(path, knob, item) for item in node.value]
-        found = [value for value in values if value is not None]
-        if len(found) < len(values):
-            return None
-        twice = sorted(str(value) for value, count in Counter(found).items() if count > 1)
-        if twice:
-            self.problem(node.line, path, f"choice has {twice[0]} twice.")
-            return None
-        return Choice(tuple(found)) if len(found) > 1 else found[0]
+        def refuse(key: str, error: KnobError) -> None:
+            knob = section.knob(key)
+            assert knob is not None, "other keys are left out of the entries"
+            self.refused(f"{section.name}.{key}", knob, entries[key], error)
 
-    def range(self, path: str, knob: Knob, kind: str, node: Node) -> Setting | None:
-        wanted = "integer" if kind == "int" else "number"
-        if knob.kind != wanted:
-            takes = {
-                "integer": "int or choice",
-                "number": "float or choice",
-            }.get(knob.kind, "choice")
-            self.problem(node.line, path, f"cannot be tuned with {kind}; use {takes}.")
-            return None
-        ends = node.value[kind]
-        if not isinstance(ends.value, list) or len(ends.value) != 2:
-            self.problem(
-                ends.line,
-                path,
-                f"{kind} takes [lowest, highest]. Received: {as_written(ends.plain())}.",
-            )
-            return None
-        # The ends bound the values and need not be values: of {int: [8, 21], step: 6} 21 is none.
-        bare = dataclasses.replace(knob, check=None)
-        low, high = (self.value(path, bare, end) for end in ends.value)
-        if low is None or high is None:
-            return None
-        if not low < high:  # type: ignore[operator]
-            self.problem(ends.line, path, f"the lowest value {low} is not below {high}.")
-            return None
-        if kind == "int":
-            step = self.value(f"{path}.step", _STEP, node.value.get("step", _ONE))
-            if step is None:
-                return None
-            integers = IntRange(int(low), int(high), int(step))
-            return integers if self.suits(path, knob, integers, node) else None
-        sampling = node.value["sampling"].plain() if "sampling" in node.value else "linear"
-        if sampling not in ("linear", "log"):
-            self.problem(
-                node.line,
-                f"{path}.sampling",
-                f"expected linear or log. Received: {as_written(sampling)}.",
-            )
-            return None
-        if sampling == "log" and float(low) <= 0:
-            self.problem(ends.line, path, f"log sampling needs values above 0. Received: {low}.")
-            return None
-        return FloatRange(float(low), float(high), "log" if sampling == "log" else "linear")
-
-    def suits(self, path: str, knob: Knob, integers: IntRange, node: Node) -> bool:
-        """Whether a knob with a rule of its own takes every value of a range."""
-        for value in integers.values if knob.check else ():
-            try:
-                knob.accept(value)
-            except KnobError as error:
-                self.problem(
-                    node.line, path, f"the range has {value}: {error}. Set `step`, or use choice."
-                )
-                return False
-        return True
+        accepted = section.accept(entries, read_setting, refuse, idle=False)
+        return {key: accepted[key] for key in entries if key in accepted}
 
     def plain_section(self, name: str, knobs: tuple[Knob, ...], node: Node) -> dict[str, Value]:
-        entries = self.mapping(name, node)
-        by_name = {knob.name: knob for knob in knobs}
+        by_name = {knob.name: dataclasses.replace(knob, tunable=False) for knob in knobs}
         values = {knob.name: knob.default for knob in knobs}
-        for key, entry in entries.items():
-            path = f"{name}.{key}"
-            if key not in by_name:
-                self.problem(
-                    entry.line,
-                    path,
-                    f"unknown key.{did_you_mean(key, by_name)} Known keys: {', '.join(by_name)}.",
-                )
-            elif self._written_out and entry.value == by_name[key].default:
+        for key, entry in self.entries(name, node, by_name.get, by_name).items():
+            knob = by_name[key]
+            if self._written_out and entry.value == knob.default:
                 continue  # it was left out
-            elif isinstance(entry.value, dict) and set(entry.value) & set(_DOMAIN_KEYS):
-                self.problem(entry.line, path, "cannot be tuned; give one value.")
-            else:
-                value = self.value(path, by_name[key], entry)
-                if value is not None:
-                    values[key] = value
+            try:
+                values[key] = read_value(knob, entry)
+            except KnobError as error:
+                self.refused(f"{name}.{key}", knob, entry, error)
         return values
 
     def presets(self, node: Node) -> tuple[str, ...]:
@@ -360,22 +195,3 @@ class SpaceReader:
 def _left_open(key: str, node: Node) -> bool:
     """Whether a section is a heading with nothing below it, which is as if it were left out."""
     return node.value is None and key != "backbone" and key in top_level_keys()
-
-
-def _all_taken(knob: Knob, values: list[Any]) -> bool:
-    with contextlib.suppress(KnobError):
-        return bool([knob.accept(value) for value in values])
-    return False
-
-
-def _hint(knob: Knob, received: Any, node: Node) -> str:
-    """What may help with a value that a knob does not take."""
-    words = [str(choice) for choice in knob.choices]
-    if isinstance(received, list) and knob.tunable and _all_taken(knob, received):
-        return f" To search over several values, write {{choice: {as_written(received)}}}."
-    if isinstance(received, str):
-        return did_you_mean(received, words)
-    if isinstance(received, bool) and node.written.lower() not in ("", "true", "false"):
-        read = f" YAML reads {node.written} as {str(received).lower()}; if it is a name, put it in"
-        return f"{read} quotes.{did_you_mean(node.written, words)}"
-    return ""

@@ -43,6 +43,13 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    def at(self, place: tuple[str | int, ...]) -> Node:
+        """The value that some keys and indices lead to."""
+        found = self
+        for key in place:
+            found = found.value[key]
+        return found
+
 
 def read_yaml(path: Path) -> Node:
     """Reads a YAML file.

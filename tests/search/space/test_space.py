@@ -462,6 +462,8 @@ SAID = {
     "expected a whole number from 1 to 1e+15. Received: '300 kilo'.",
     B + "search: {max_epochs: {choice: [9, 27]}}": "my.yaml:2: search.max_epochs: cannot be "
     "tuned; give one value.",
+    B + "search: {max_epochs: [9, 27]}": "my.yaml:2: search.max_epochs: expected a whole number "
+    "from 1 to 100000. Received: [9, 27].",
     # depths, kernels, ratios, stages
     "backbone: {depth: 21}": "my.yaml:1: backbone.depth: depth 21 fits no network of 6n+2 layers; "
     "valid depths near it are 20 and 26.",
