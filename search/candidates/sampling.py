@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from hypermodels.backbones import family
-from hypermodels.errors import BackboneError
-from hypermodels.image import ImageSpec
-from hypermodels.knobs import FloatRange, Value
+from hypermodels.knobs import FloatRange
 from hypermodels.networks.cost import CostModel
-from hypermodels.networks.network import backbone_model
-from hypermodels.settings.configuration import Configuration, combinations
+from hypermodels.settings.configuration import Configuration
 from search.algorithms.brackets import Bracket, brackets
 from search.algorithms.trials import Candidate
 from search.candidates.networks import Draw, Look, Networks
+from search.data import Progress, no_progress
 from search.errors import SpaceError
-from search.space.definition import tuned_sections
 from search.space.space import Space, depends_on_tuning
 
 ENUMERABLE = 4096
@@ -32,14 +28,6 @@ ENUMERABLE = 4096
 
 MAX_MISSES = 2000
 """Draws in a row without a new feasible configuration after which a space counts as used up."""
-
-
-Progress = Callable[[str, int, int], object]
-"""Is told what is being done, how much of it is done and how much there is."""
-
-
-def no_progress(what: str, done: int, total: int) -> None:
-    """Tells nobody."""
 
 
 class SampledCandidates:
@@ -227,73 +215,6 @@ class SampledCandidates:
 
 
 _DRAWING = "Drawing configurations, of which new ones that can be built"
-
-
-def check_feasible(space: Space, costs: CostModel, progress: Progress = no_progress) -> None:
-    """Makes sure that a search has something to train, before anything is written.
-
-    Args:
-        space: The `Space`.
-        costs: The `CostModel` of its images.
-        progress: Told of every draw.
-
-    Raises:
-        SpaceError: If no configuration of the space can be built on such images within
-            its constraints, or a value on offer fits no configuration; the message gives
-            the reasons.
-    """
-    SampledCandidates(space, costs, [int(space.search["max_epochs"])], progress).check()
-    for name in sorted(path for path, (_, knob, _) in space.tuned().items() if knob.may_misfit):
-        for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
-            reason = _fits_nowhere(space, costs, name, value)
-            if reason is not None:
-                raise SpaceError(
-                    f"{space.source}: {name}: {value} is on offer but fits no configuration: "
-                    f"{reason}. Remove it."
-                )
-
-
-def check_pretrained(space: Space, image: ImageSpec) -> None:
-    """Makes sure that the pretrained weights on offer can be had, before anything is written.
-
-    What Keras downloads is downloaded here, once, and not by all workers at a time.
-
-    Raises:
-        SpaceError: If weights cannot be had, or are of another network.
-    """
-    section = tuned_sections()["backbone"]
-    for settings in combinations(section, space.settings["backbone"]):
-        chosen = family(str(settings[section.selector.name]))
-        if chosen.load is None or chosen.foreign or not chosen.pretrained(settings):
-            continue  # a foreign network is tried with its weights, in a worker
-        try:
-            model = backbone_model(settings, image)
-        except BackboneError:
-            continue  # one of several, which `check_feasible` let pass
-        try:
-            chosen.load(model, settings)
-        except BackboneError as error:
-            raise SpaceError(f"{space.source}: {str(error).rstrip('.')}.") from error
-
-
-def _fits_nowhere(space: Space, costs: CostModel, name: str, value: Value) -> str | None:
-    """Why no configuration with a value can be built, or `None` if one can."""
-    domains = {
-        path: domain.values
-        for path, (section, knob, domain) in space.tuned().items()
-        if (section.name == "backbone" or knob.places)
-        and path != name
-        and not isinstance(domain, FloatRange)
-    }
-    reason = None
-    for values in itertools.islice(itertools.product(*domains.values()), ENUMERABLE):
-        chosen = {**dict(zip(domains, values, strict=True)), name: value}
-        configuration = space.configuration(chosen)
-        if configuration.flat().get(name) == value:
-            reason = costs.infeasible(configuration)
-            if reason is None:
-                return None
-    return reason
 
 
 def _candidate(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hypermodels.networks.cost import CostModel
-from search.candidates.sampling import check_feasible, check_pretrained
+from search.candidates.feasibility import check_feasible, check_pretrained
 from search.data import Dataset, PreparedInfo, Progress, no_progress, open_prepared, prepare
 from search.data.manifest import MANIFEST
 from search.driver.describing import describe_foreign

@@ -17,7 +17,8 @@ from hypermodels.settings.configuration import Configuration
 from search.algorithms.brackets import brackets
 from search.algorithms.hyperband import Hyperband
 from search.algorithms.trials import Candidate
-from search.candidates.sampling import SampledCandidates, check_feasible
+from search.candidates.feasibility import check_feasible
+from search.candidates.sampling import SampledCandidates
 from search.errors import SpaceError
 from search.space.loading import load_space, parse_space
 from search.space.space import Space

@@ -12,8 +12,9 @@ from hypermodels.image import ImageSpec
 from hypermodels.networks.cost import CostModel
 from search.algorithms.brackets import MAX_TRIALS, brackets, first_rung_trials
 from search.algorithms.hyperband import Hyperband
+from search.candidates.feasibility import check_feasible
 from search.candidates.networks import Networks
-from search.candidates.sampling import SampledCandidates, check_feasible
+from search.candidates.sampling import SampledCandidates
 from search.errors import SpaceError, did_you_mean
 from search.space.loading import parse_space
 

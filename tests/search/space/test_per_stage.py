@@ -11,7 +11,8 @@ import yaml
 from hypermodels.image import ImageSpec
 from hypermodels.networks.cost import CostModel
 from search.analysis.summary import attention_label, described, findings, rows
-from search.candidates.sampling import SampledCandidates, check_feasible
+from search.candidates.feasibility import check_feasible
+from search.candidates.sampling import SampledCandidates
 from search.driver.export import fixed_space
 from search.errors import SpaceError
 from search.runs.run import Run
