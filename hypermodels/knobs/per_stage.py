@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from hypermodels.knobs import (
     Choice,
@@ -24,7 +24,9 @@ from hypermodels.knobs import (
     Value,
 )
 
-STAGE_KEY = re.compile(r"stage([1-9]\d?)\.(\w+)")
+T = TypeVar("T")
+_NUMBER = r"[1-9]\d?"
+_KEY = re.compile(rf"stage({_NUMBER})\.(\w+)")
 
 
 def _normalise(received: Any) -> Any:
@@ -57,15 +59,55 @@ PER_STAGE = Knob(
 )
 
 
+@dataclass(frozen=True)
+class ByStage(Generic[T]):
+    """Attention settings taken apart; whoever asks about stages asks here.
+
+    Args:
+        listed: The knobs that every stage has of its own.
+        common: The settings that have no stage, by knob name.
+        own: The settings that stand for one stage alone, by stage and knob name.
+    """
+
+    listed: tuple[str, ...]
+    common: Mapping[str, T]
+    own: Mapping[int, Mapping[str, T]]
+
+    def of(self, stage: int) -> dict[str, T]:
+        """The settings of one stage, as if they were of all."""
+        return {**self.common, **self.own.get(stage, {})}
+
+    def apart(self, stage: int) -> set[str]:
+        """The knobs of which a stage does not follow the common setting."""
+        return {*self.listed, *self.own.get(stage, {})}
+
+
+def by_stage(settings: Mapping[str, T]) -> ByStage[T]:
+    """Takes attention settings apart, those of a space or resolved ones."""
+    common = dict(settings)
+    names = str(common.pop(PER_STAGE.name, ""))
+    own: dict[int, dict[str, T]] = {}
+    for key in settings:
+        stage, name = _parts(key)
+        if stage:
+            own.setdefault(stage, {})[name] = common.pop(key)
+    return ByStage(tuple(names.split(",")) if names else (), common, own)
+
+
+def _parts(key: str) -> tuple[int, str]:
+    """The stage and the knob that a key names; the stage is 0 where it is of all."""
+    match = _KEY.fullmatch(key)
+    return (int(match[1]), match[2]) if match else (0, key)
+
+
+def stage_pattern(name: str) -> str:
+    """The regular expression of the keys that set a knob of one stage."""
+    return rf"^stage{_NUMBER}\.{name}$"
+
+
 def stage_key(stage: int, name: str) -> str:
     """The key of one stage's knob, e.g. `stage1.type`."""
     return f"stage{stage}.{name}"
-
-
-def listed_knobs(settings: Mapping[str, Any]) -> tuple[str, ...]:
-    """The knobs that every stage has of its own."""
-    value = str(settings.get(PER_STAGE.name, ""))
-    return tuple(value.split(",")) if value else ()
 
 
 @dataclass(frozen=True)
@@ -88,16 +130,15 @@ class StagedSection(Section):
         return {name: knob for name, knob in super().knobs().items() if knob not in self.shared}
 
     def knob(self, key: str) -> Knob | None:
-        match = STAGE_KEY.fullmatch(key)
-        return self.stage_knobs().get(match[2]) if match else super().knob(key)
+        stage, name = _parts(key)
+        return self.stage_knobs().get(name) if stage else super().knob(name)
 
     def decides(self, key: str) -> bool:
-        match = STAGE_KEY.fullmatch(key)
-        return super().decides(match[2] if match else key)
+        return super().decides(_parts(key)[1])
 
     def selected_for(self, key: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
-        match = STAGE_KEY.fullmatch(key)
-        return self.selected(self.of_stage(settings, int(match[1])) if match else settings)
+        stage, _ = _parts(key)
+        return self.selected(by_stage(settings).of(stage) if stage else settings)
 
     def selected(self, settings: Mapping[str, Setting]) -> tuple[str, ...]:
         """The variants that `settings` can select for all stages, or for one of them."""
@@ -110,33 +151,35 @@ class StagedSection(Section):
     def owners(self, name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
         if name == PER_STAGE.name or self.decides(name):
             return self.selected_for(name, settings)
-        match = STAGE_KEY.fullmatch(name)
-        if match:
-            return super().owners(match[2], self.of_stage(settings, int(match[1])))
-        return super().owners(name, settings)
+        stage, knob = _parts(name)
+        return super().owners(knob, by_stage(settings).of(stage) if stage else settings)
 
     def tuned(self, settings: Mapping[str, Setting]) -> Iterator[tuple[Knob, Domain]]:
-        names = listed_knobs(settings)
-        for knob, domain in super().tuned(settings):
-            if knob.name not in names:
+        parts = by_stage(settings)
+        for knob, domain in super().tuned(parts.common):
+            if knob.name not in parts.listed:
                 yield knob, domain
         for stage in range(1, self.stages + 1):
-            own, here = self.of_stage(settings, stage), self._own_names(settings, stage)
-            for name, knob in self.stage_knobs().items():
-                setting, key = own.get(name), stage_key(stage, name)
-                active = name in here and self.owners(key, settings)
-                if active and isinstance(setting, Choice | IntRange | FloatRange):
+            here = {
+                name: knob
+                for name, knob in self.stage_knobs().items()
+                if name in parts.apart(stage)
+            }
+            of_stage = parts.of(stage)
+            for name, knob in here.items():
+                setting, key = of_stage.get(name), stage_key(stage, name)
+                if isinstance(setting, Choice | IntRange | FloatRange) and self.owners(
+                    key, settings
+                ):
                     yield replace(knob, name=key), setting
 
     def resolve(
         self, settings: Mapping[str, Setting], values: Mapping[str, Value]
     ) -> dict[str, Value]:
-        names = listed_knobs(settings)
-        if not names:
+        parts = by_stage(settings)
+        if not parts.listed:
             return super().resolve(settings, values)
-        stages = [
-            self._resolved_stage(settings, values, stage) for stage in range(1, self.stages + 1)
-        ]
+        stages = [self._resolved(parts, values, stage) for stage in range(1, self.stages + 1)]
         attending = [stage for stage in stages if len(stage) > 1]
         if not attending:
             return {self.selector.name: stages[0][self.selector.name]}
@@ -146,7 +189,7 @@ class StagedSection(Section):
         return {
             self.selector.name: first[self.selector.name],
             **shared,
-            PER_STAGE.name: ",".join(names),
+            PER_STAGE.name: ",".join(parts.listed),
             **{
                 stage_key(number, name): value
                 for number, stage in enumerate(stages, 1)
@@ -156,7 +199,7 @@ class StagedSection(Section):
         }
 
     def declare(self, hp: Any, settings: Mapping[str, Setting]) -> None:
-        if not listed_knobs(settings):
+        if not by_stage(settings).listed:
             super().declare(hp, settings)
             return
         for knob, domain in self.tuned(settings):
@@ -169,53 +212,29 @@ class StagedSection(Section):
                 with hp.conditional_scope(f"{self.name}.{decider}", list(owners)):
                     domain.declare(hp, self.path(knob))
 
-    def of_stage(self, settings: Mapping[str, Setting], stage: int) -> dict[str, Setting]:
-        """The settings of one stage, its own keys in the place of the common ones."""
-        own = {name: value for name, value in settings.items() if not STAGE_KEY.fullmatch(name)}
-        return {**own, **_keys_of(settings, stage)}
-
     def _decider(self, key: str, settings: Mapping[str, Setting]) -> str | None:
         """The key whose value decides whether another one's knob is active, if one does."""
-        match, selector = STAGE_KEY.fullmatch(key), self.selector.name
-        if match and selector in self._own_names(settings, int(match[1])):
-            return stage_key(int(match[1]), selector)
-        apart = any(self.decides(other) and other != selector for other in settings)
-        if not match and (apart or selector in listed_knobs(settings)):
-            return None
-        return selector
+        parts, selector = by_stage(settings), self.selector.name
+        stage, _ = _parts(key)
+        if stage:
+            return stage_key(stage, selector) if selector in parts.apart(stage) else selector
+        anywhere = any(selector in own for own in parts.own.values())
+        return None if anywhere or selector in parts.listed else selector
 
-    def _own_names(self, settings: Mapping[str, Setting], stage: int) -> set[str]:
-        """The knobs of which a stage does not follow the common setting."""
-        return {*listed_knobs(settings), *_keys_of(settings, stage)}
-
-    def _resolved_stage(
-        self, settings: Mapping[str, Setting], values: Mapping[str, Value], stage: int
+    def _resolved(
+        self, parts: ByStage[Setting], values: Mapping[str, Value], stage: int
     ) -> dict[str, Value]:
+        """The values of one stage: what it has of its own is sampled under its own name."""
         sampled = dict(values)
-        for name in self._own_names(settings, stage):
+        for name in parts.apart(stage):
             sampled.pop(f"{self.name}.{name}", None)
             own = f"{self.name}.{stage_key(stage, name)}"
             if own in values:
                 sampled[f"{self.name}.{name}"] = values[own]
-        return super().resolve(self.of_stage(settings, stage), sampled)
-
-
-def _keys_of(settings: Mapping[str, Any], stage: int) -> dict[str, Any]:
-    """What is set for one stage alone, by the knob's name."""
-    matches = {key: STAGE_KEY.fullmatch(key) for key in settings}
-    return {
-        match[2]: settings[key]
-        for key, match in matches.items()
-        if match and int(match[1]) == stage
-    }
+        return super().resolve(parts.of(stage), sampled)
 
 
 def settings_in(attention: Mapping[str, Value], stage: int) -> dict[str, Value]:
     """The resolved attention settings that hold in one stage."""
-    if PER_STAGE.name not in attention:
-        return dict(attention)
-    # Of resolved settings, only those of single stages have a dot.
-    prefix = f"stage{stage}."
-    common = {key: value for key, value in attention.items() if "." not in key}
-    own = {key[len(prefix) :]: value for key, value in attention.items() if key.startswith(prefix)}
-    return {**common, **own}
+    # Most configurations have none of their own, and a search asks of every site.
+    return by_stage(attention).of(stage) if PER_STAGE.name in attention else dict(attention)

@@ -14,7 +14,7 @@ from hypermodels.attention import mechanisms
 from hypermodels.backbones import all_placements, families, family
 from hypermodels.errors import BackboneError
 from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, listed
-from hypermodels.knobs.per_stage import StagedSection, listed_knobs, settings_in
+from hypermodels.knobs.per_stage import StagedSection, by_stage, settings_in
 from hypermodels.settings.recipe import recipe_section
 
 STAGE_WORDS = ("all", "first", "last", "all_but_last")
@@ -122,7 +122,7 @@ def sections(
     of_backbone = backbone_section()
     given = settings or {}
     stages = 0
-    if listed_knobs(given.get("attention", {})):
+    if by_stage(given.get("attention", {})).listed:
         stages = _most_stages(of_backbone, given.get("backbone", {}))
     return of_backbone, attention_section(stages), recipe_section()
 

@@ -10,7 +10,7 @@ from typing import Any
 from hypermodels.attention import Mechanism, mechanism
 from hypermodels.backbones import Site, family
 from hypermodels.knobs import Choice, Value
-from hypermodels.knobs.per_stage import PER_STAGE, StagedSection
+from hypermodels.knobs.per_stage import by_stage
 from hypermodels.networks.cost import CostModel
 from hypermodels.networks.placing import placed
 from hypermodels.settings.configuration import Configuration
@@ -95,12 +95,12 @@ def _offered(
 
 def _types(space: Space, stage: int) -> Iterator[tuple[Mechanism, dict[str, Value]]]:
     """The attention types on offer anywhere, with the settings they would have in a stage."""
-    section = _section()
-    common = section.of_stage(space.settings["attention"], stage)
+    section = tuned_sections()["attention"]
+    here = by_stage(space.settings["attention"]).of(stage)
     for name in section.selected(space.settings["attention"]):
         kind = mechanism(name)
         if kind.layer is not None:
-            attention = {**common, section.selector.name: name, PER_STAGE.name: ""}
+            attention = {**here, section.selector.name: name}
             resolved = Configuration.resolve({**space.settings, "attention": attention})
             yield kind, kind.settings(resolved.attention)
 
@@ -109,19 +109,13 @@ def _offers_attention(space: Space) -> bool:
     """Whether any type of attention on offer has a layer."""
     return any(
         mechanism(name).layer is not None
-        for name in _section().selected(space.settings["attention"])
+        for name in tuned_sections()["attention"].selected(space.settings["attention"])
     )
 
 
 def _types_in(space: Space, stage: int) -> tuple[str, ...]:
-    section = _section()
-    return section.selected(section.of_stage(space.settings["attention"], stage))
-
-
-def _section() -> StagedSection:
-    section = tuned_sections()["attention"]
-    assert isinstance(section, StagedSection)
-    return section
+    here = by_stage(space.settings["attention"]).of(stage)
+    return tuned_sections()["attention"].selected(here)
 
 
 def _values(space: Space, knob: str, default: Value) -> tuple[Value, ...]:

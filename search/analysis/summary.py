@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hypermodels.knobs import Value
-from hypermodels.knobs.per_stage import PER_STAGE, STAGE_KEY, listed_knobs, settings_in, stage_key
+from hypermodels.knobs.per_stage import by_stage
 from search.analysis.profile import in_words, profile
 from search.messages import PHASES
 from search.runs.records import to_record
@@ -231,10 +231,9 @@ def described(state: RunState, trial: TrialState, section: str = "attention") ->
     settings = trial.configuration.to_dict()[section]
     words = [
         _word(section, key, settings[key])
-        for key, setting in state.header.space[section].items()
-        if isinstance(setting, dict) and key in settings and key != "type"
         # What single stages have stands with their types.
-        if not STAGE_KEY.fullmatch(key)
+        for key, setting in by_stage(state.header.space[section]).common.items()
+        if isinstance(setting, dict) and key in settings and key != "type"
     ]
     if section == "attention":
         words.insert(0, attention_label(trial.configuration.attention))
@@ -254,17 +253,13 @@ def _word(section: str, key: str, value: Value) -> str:
 
 def attention_label(attention: Mapping[str, Value]) -> str:
     """The attention type, or that of each stage: `1:none 2:se,r=4 3:cbam,r=8,k=3`."""
-    if PER_STAGE.name not in attention:
-        return str(attention["type"])
-    names = [name for name in listed_knobs(attention) if name != "type"]
-    stages = sorted({int(match[1]) for match in map(STAGE_KEY.fullmatch, attention) if match})
+    parts = by_stage(attention)
     labels = []
-    for stage in stages:
-        own = settings_in(attention, stage)
-        here = [name for name in names if stage_key(stage, name) in attention]
-        words = [_word("attention", name, own[name]) for name in here]
+    for stage, own in sorted(parts.own.items()):
+        names = [name for name in parts.listed if name in own and name != "type"]
+        words = [_word("attention", name, own[name]) for name in names]
         labels.append(f"{stage}:" + ",".join([str(own["type"]), *words]))
-    return " ".join(labels)
+    return " ".join(labels) or str(attention["type"])
 
 
 def write_summary(run: Path, state: RunState) -> None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
 from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, as_written
-from hypermodels.knobs.per_stage import PER_STAGE, STAGE_KEY, StagedSection, listed_knobs
+from hypermodels.knobs.per_stage import PER_STAGE, StagedSection, by_stage, stage_key
 from hypermodels.settings.configuration import sections
 from search.errors import did_you_mean
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
@@ -70,17 +70,20 @@ class SpaceReader:
     ) -> None:
         """Looks at `attention.per_stage` and the keys of single stages."""
         attention = settings["attention"]
-        names = listed_knobs(attention)
-        keys = [key for key in attention if STAGE_KEY.fullmatch(key)]
+        parts = by_stage(attention)
+        keys = [
+            (stage, stage_key(stage, name)) for stage, own in parts.own.items() for name in own
+        ]
         node = root.value.get("attention", root)
-        if keys and not names:
+        if keys and not parts.listed:
+            _, first = keys[0]
             self.problem(
-                node.value[keys[0]].line,
-                f"attention.{keys[0]}",
+                node.value[first].line,
+                f"attention.{first}",
                 "has no effect without per_stage, the list of knobs that every stage has of "
                 "its own.",
             )
-        if not names:
+        if not parts.listed:
             return
         line = node.value[PER_STAGE.name].line
         try:
@@ -90,7 +93,7 @@ class SpaceReader:
             return
         assert isinstance(section, StagedSection)
         known = section.stage_knobs()
-        for name in names:
+        for name in parts.listed:
             if name not in known:
                 self.problem(
                     line,
@@ -105,9 +108,8 @@ class SpaceReader:
                     f"{name} has no effect: no chosen attention type has it "
                     f"({', '.join(section.selected(attention))}).",
                 )
-        for key in keys:
-            match = STAGE_KEY.fullmatch(key)
-            if match and int(match[1]) > section.stages:
+        for stage, key in keys:
+            if stage > section.stages:
                 self.problem(
                     node.value[key].line,
                     f"attention.{key}",

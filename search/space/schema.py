@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from hypermodels.knobs import Knob
-from hypermodels.knobs.per_stage import StagedSection
+from hypermodels.knobs.per_stage import StagedSection, stage_pattern
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 
 _TYPES = {"integer": "integer", "number": "number", "boolean": "boolean"}
@@ -27,8 +27,7 @@ def space_schema() -> dict[str, Any]:
         sections[name] = _object(properties, f"the {name}")
         if isinstance(section, StagedSection):
             sections[name]["patternProperties"] = {
-                rf"^stage[1-9]\d?\.{knob.name}$": _tunable(knob)
-                for knob in section.stage_knobs().values()
+                stage_pattern(knob.name): _tunable(knob) for knob in section.stage_knobs().values()
             }
     for name, knobs in PLAIN_SECTIONS.items():
         sections[name] = _object({knob.name: _described(knob) for knob in knobs}, f"the {name}")
