@@ -149,8 +149,8 @@ class StagedSection(Section):
         return tuple(chosen) or super().selected(settings)
 
     def owners(self, name: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:
-        if name == PER_STAGE.name or self.decides(name):
-            return self.selected_for(name, settings)
+        if name == PER_STAGE.name:
+            return self.selected(settings)
         stage, knob = _parts(name)
         return super().owners(knob, by_stage(settings).of(stage) if stage else settings)
 
@@ -160,17 +160,11 @@ class StagedSection(Section):
             if knob.name not in parts.listed:
                 yield knob, domain
         for stage in range(1, self.stages + 1):
-            here = {
-                name: knob
-                for name, knob in self.stage_knobs().items()
-                if name in parts.apart(stage)
-            }
-            of_stage = parts.of(stage)
-            for name, knob in here.items():
-                setting, key = of_stage.get(name), stage_key(stage, name)
-                if isinstance(setting, Choice | IntRange | FloatRange) and self.owners(
-                    key, settings
-                ):
+            here = parts.of(stage)
+            for name, knob in self.stage_knobs().items():
+                setting, key = here.get(name), stage_key(stage, name)
+                active = name in parts.apart(stage) and self.owners(key, settings)
+                if active and isinstance(setting, Choice | IntRange | FloatRange):
                     yield replace(knob, name=key), setting
 
     def resolve(
@@ -198,28 +192,13 @@ class StagedSection(Section):
             },
         }
 
-    def declare(self, hp: Any, settings: Mapping[str, Setting]) -> None:
-        if not by_stage(settings).listed:
-            super().declare(hp, settings)
-            return
-        for knob, domain in self.tuned(settings):
-            owners = self.owners(knob.name, settings)
-            decider = self._decider(knob.name, settings)
-            everywhere = owners == self.selected_for(knob.name, settings)
-            if owners and (everywhere or decider is None):
-                domain.declare(hp, self.path(knob))
-            elif owners:
-                with hp.conditional_scope(f"{self.name}.{decider}", list(owners)):
-                    domain.declare(hp, self.path(knob))
-
-    def _decider(self, key: str, settings: Mapping[str, Setting]) -> str | None:
-        """The key whose value decides whether another one's knob is active, if one does."""
+    def decider(self, key: str, settings: Mapping[str, Setting]) -> str | None:
         parts, selector = by_stage(settings), self.selector.name
         stage, _ = _parts(key)
         if stage:
             return stage_key(stage, selector) if selector in parts.apart(stage) else selector
-        anywhere = any(selector in own for own in parts.own.values())
-        return None if anywhere or selector in parts.listed else selector
+        differs = selector in parts.listed or any(selector in own for own in parts.own.values())
+        return None if parts.listed and differs else selector
 
     def _resolved(
         self, parts: ByStage[Setting], values: Mapping[str, Value], stage: int

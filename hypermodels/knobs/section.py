@@ -88,7 +88,7 @@ class Section:
             try:
                 takers = self._takers(name, accepted)
                 known = selector not in settings or selector in accepted
-                if not idle and known and name != selector and not self.owners(name, accepted):
+                if not idle and known and not self.owners(name, accepted):
                     raise IdleError(
                         f"has no effect: no chosen {self.name} {selector} has it "
                         f"({', '.join(self.selected_for(name, accepted))}). Remove it, or choose "
@@ -146,7 +146,8 @@ class Section:
         return tuple(
             variant
             for variant in self.selected(settings)
-            if any(knob.name == name for knob in self.variants[variant])
+            if name == self.selector.name
+            or any(knob.name == name for knob in self.variants[variant])
         )
 
     def tuned(self, settings: Mapping[str, Setting]) -> Iterator[tuple[Knob, Domain]]:
@@ -184,8 +185,13 @@ class Section:
         """Declares the tuned knobs in a `keras_tuner.HyperParameters`, each in its scope."""
         for knob, domain in self.tuned(settings):
             owners = self.owners(knob.name, settings)
-            if knob is self.selector or owners == self.selected(settings):
+            decider = self.decider(knob.name, settings)
+            if owners and (decider is None or owners == self.selected_for(knob.name, settings)):
                 domain.declare(hp, self.path(knob))
             elif owners:
-                with hp.conditional_scope(self.path(self.selector), list(owners)):
+                with hp.conditional_scope(f"{self.name}.{decider}", list(owners)):
                     domain.declare(hp, self.path(knob))
+
+    def decider(self, key: str, settings: Mapping[str, Setting]) -> str | None:
+        """The key whose value decides whether another one's knob is active, if one does."""
+        return self.selector.name
