@@ -11,7 +11,8 @@ from hypermodels.knobs import FloatRange, Value
 from hypermodels.networks.cost import CostModel
 from hypermodels.networks.network import backbone_model
 from hypermodels.settings.configuration import combinations
-from search.candidates.sampling import ENUMERABLE, SampledCandidates
+from search.candidates.drawing import ENUMERABLE
+from search.candidates.sampling import SampledCandidates
 from search.data import Progress, no_progress
 from search.errors import SpaceError
 from search.space.definition import tuned_sections

@@ -210,7 +210,7 @@ def test_what_is_over_a_limit_never_becomes_a_candidate() -> None:
     drawn = list(candidates.first(0, 3, 27)) + list(candidates.replacements(0, 3, 20))
     assert len(drawn) == 47
     assert all(COSTS.cost(c.configuration).parameters <= limit for c in drawn)
-    assert set(candidates.refused) == {f"more than constraints.max_parameters ({limit:,})"}
+    assert set(candidates.drawing.refused) == {f"more than constraints.max_parameters ({limit:,})"}
     assert "cbam_keras" not in {candidate.preset for candidate in drawn}
 
 
@@ -323,8 +323,8 @@ def test_a_small_space_is_listed_in_full(name: str) -> None:
 @pytest.mark.parametrize("text", [text for text, count in ENUMERABLE.values() if count])
 def test_listing_and_sampling_agree(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     listed = firsts(space_of(text, max_epochs=9))
-    monkeypatch.setattr("search.candidates.sampling.ENUMERABLE", 0)
-    monkeypatch.setattr("search.candidates.sampling.MAX_MISSES", 200)
+    monkeypatch.setattr("search.candidates.drawing.ENUMERABLE", 0)
+    monkeypatch.setattr("search.candidates.drawing.MAX_MISSES", 200)
     sampled = firsts(space_of(text, max_epochs=9))
     assert [len(bracket) for bracket in sampled.values()] == [
         len(bracket) for bracket in listed.values()
@@ -395,8 +395,8 @@ def test_candidates_do_not_depend_on_when_they_are_asked_for(
     text += f"channel_pooling: avg, reduction_ratio: {{int: [2, {1 + ratios}]}}}}\n"
     space = space_of(text, max_epochs=9, hyperband_iterations=2)
     with (
-        patch("search.candidates.sampling.ENUMERABLE", enumerable),
-        patch("search.candidates.sampling.MAX_MISSES", 30),
+        patch("search.candidates.drawing.ENUMERABLE", enumerable),
+        patch("search.candidates.drawing.MAX_MISSES", 30),
     ):
         compare_orders(space, asked, cut)
 

@@ -66,7 +66,8 @@ def test_every_network_is_drawn_once() -> None:
     """Two stages of none, or one of two types with one of two ratios: 25."""
     candidates = SampledCandidates(space(), CostModel(IMAGE), [3])
     assert len(candidates.first(0, 1, 99)) <= 25
-    every = [candidates._networks.configuration(draw) for draw in candidates._every or ()]
+    drawing = candidates.drawing
+    every = [drawing.networks.configuration(draw) for draw in drawing.every or ()]
     assert len(every) == 25
     assert len({CostModel(IMAGE).identity(each) for each in every}) == 25
 
@@ -83,7 +84,8 @@ def test_an_exported_trial_is_a_space_that_builds_the_same_network(stages: str) 
     text = TEXT.replace("search:", "").replace("  stage1", f"  stages: {stages}\n  stage1")
     searched = parse_space(text.replace(" {max_epochs: 3, factor: 3}\n", ""), "my.yaml")
     candidates = SampledCandidates(searched, costs, [1])
-    every = [candidates._networks.configuration(draw) for draw in candidates._every or ()]
+    drawing = candidates.drawing
+    every = [drawing.networks.configuration(draw) for draw in drawing.every or ()]
     assert len(every) > 20
     for configuration in every:
         state = RunState.replay([example.run()])
