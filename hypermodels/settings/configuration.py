@@ -94,7 +94,7 @@ def backbone_section() -> Section:
     return Section("backbone", selector, variants, implied)
 
 
-def attention_section(stages: int = 0) -> Section:
+def attention_section(stages: int = 0) -> StagedSection:
     """The section `attention`: the type, its knobs and where it goes.
 
     Args:
@@ -112,7 +112,7 @@ def attention_section(stages: int = 0) -> Section:
 
 def sections(
     settings: Mapping[str, Mapping[str, Setting]] | None = None,
-) -> tuple[Section, Section, Section]:
+) -> tuple[Section, StagedSection, Section]:
     """The three sections of a configuration, in the order of a space.
 
     Args:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
 from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, as_written
-from hypermodels.knobs.per_stage import PER_STAGE, StagedSection, by_stage, stage_key
+from hypermodels.knobs.per_stage import PER_STAGE, by_stage, stage_key
 from hypermodels.settings.configuration import sections
 from search.errors import did_you_mean
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
@@ -71,50 +71,42 @@ class SpaceReader:
         """Looks at `attention.per_stage` and the keys of single stages."""
         attention = settings["attention"]
         parts = by_stage(attention)
-        keys = [
-            (stage, stage_key(stage, name)) for stage, own in parts.own.items() for name in own
-        ]
-        node = root.value.get("attention", root)
+        keys = {stage_key(stage, name): stage for stage, own in parts.own.items() for name in own}
+
+        def problem(key: str, message: str) -> None:
+            line = root.value["attention"].value[key].line
+            self.problem(line, f"attention.{key}", message)
+
         if keys and not parts.listed:
-            _, first = keys[0]
-            self.problem(
-                node.value[first].line,
-                f"attention.{first}",
+            problem(
+                next(iter(keys)),
                 "has no effect without per_stage, the list of knobs that every stage has of "
                 "its own.",
             )
         if not parts.listed:
             return
-        line = node.value[PER_STAGE.name].line
         try:
             section = sections(settings)[1]
         except KnobError as error:
-            self.problem(line, "attention.per_stage", f"{error}.")
+            problem(PER_STAGE.name, f"{error}.")
             return
-        assert isinstance(section, StagedSection)
         known = section.stage_knobs()
         for name in parts.listed:
             if name not in known:
-                self.problem(
-                    line,
-                    "attention.per_stage",
+                problem(
+                    PER_STAGE.name,
                     f"{name} cannot differ from stage to stage.{did_you_mean(name, known)} "
                     f"Those that can: {', '.join(known)}.",
                 )
-            elif name != section.selector.name and not section.owners(name, attention):
-                self.problem(
-                    line,
-                    "attention.per_stage",
+            elif not section.owners(name, attention):
+                problem(
+                    PER_STAGE.name,
                     f"{name} has no effect: no chosen attention type has it "
                     f"({', '.join(section.selected(attention))}).",
                 )
-        for stage, key in keys:
+        for key, stage in keys.items():
             if stage > section.stages:
-                self.problem(
-                    node.value[key].line,
-                    f"attention.{key}",
-                    f"the backbone has {section.stages} stages.",
-                )
+                problem(key, f"the backbone has {section.stages} stages.")
 
     def entries(
         self, name: str, node: Node, knob: Callable[[str], Knob | None], known: Iterable[str]
