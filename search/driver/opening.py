@@ -78,8 +78,9 @@ def open_run(
     dataset: Dataset | None = None
     notices: list[str] = []
     described: dict[str, BackboneDescribed] = {}
+    costs: CostModel | None = None  # kept, so that each backbone is counted once
     if not there or overwrite or missing or untrained:
-        dataset, notices, described = _checked_data(space, progress)
+        dataset, notices, described, costs = _checked_data(space, progress)
     with storage_errors("the run directory", path):
         make_folder(path)
         lock = FileLock(lock_path(path))
@@ -118,7 +119,8 @@ def open_run(
         journal = Journal(journal_path(path))
         try:
             state = RunState.replay(journal.records)
-            run = Run(path, space, info, journal, state, bool(journal.records), tuple(remarks))
+            resumed = bool(journal.records)
+            run = Run(path, space, info, journal, state, resumed, tuple(remarks), costs)
             if not journal.records:
                 run.record(_header(space, info, notices))
                 for record in described.values():
@@ -146,21 +148,22 @@ def open_run(
 
 def _checked_data(
     space: Space, progress: Progress
-) -> tuple[Dataset, list[str], dict[str, BackboneDescribed]]:
+) -> tuple[Dataset, list[str], dict[str, BackboneDescribed], CostModel]:
     """Loads the data and makes sure that the search can start on it.
 
     Returns:
-        The data, sentences on what was left out or assumed, and the records of the
-        backbones that were tried.
+        The data, sentences on what was left out or assumed, the records of the backbones
+        that were tried, and the `CostModel` that has counted the others.
     """
     dataset = dataset_of(space, progress)
     notices = data_notices(dataset, split_settings(space))
     backbone_files(space)  # raises if one cannot be read
     image = image_of(dataset)
     described = describe_foreign(space, image, {}, progress)
-    check_feasible(space, CostModel(image, Descriptions(described)), progress)
+    costs = CostModel(image, Descriptions(described))
+    check_feasible(space, costs, progress)
     check_pretrained(space, image)
-    return dataset, [*notices, *notices_of(described)], described
+    return dataset, [*notices, *notices_of(described)], described, costs
 
 
 def _is_another_untrained(space: Space, path: Path) -> bool:

@@ -322,7 +322,7 @@ def hypermodel_of(run: Run) -> AttentionHyperModel:
 
 def costs_of(run: Run) -> CostModel:
     """Counts the networks of a run; what others built is described in its journal."""
-    return CostModel(image_spec(run.info), Descriptions(run.state.descriptions))
+    return run.costs or CostModel(image_spec(run.info), Descriptions(run.state.descriptions))
 
 
 def algorithm_of(run: Run, costs: CostModel, progress: Progress = no_progress) -> Algorithm:

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hypermodels.networks.cost import CostModel
 from search.data import PreparedInfo
 from search.errors import RunDirectoryError, SpaceError
 from search.runs.journal import Journal, read_journal
@@ -28,6 +29,7 @@ class Run:
         state: What the journal says; kept up to date by `record`.
         resumed: Boolean, whether the run was there before.
         remarks: Sentences on what was found when it was opened this time.
+        costs: Counts its networks, where that has begun already.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Run:
     state: RunState
     resumed: bool
     remarks: tuple[str, ...] = ()
+    costs: CostModel | None = None
 
     @property
     def notices(self) -> tuple[str, ...]:
