@@ -24,8 +24,6 @@ FORMAT = 1
 LARGEST = 2**30
 """Bytes that the records of a source have at most: a hundred for each of its files."""
 
-_BLOCK = 1 << 20
-
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -74,10 +72,7 @@ def record_of(path: Path) -> SourceFile:
     """The record of a file too large to be held in memory twice."""
     with path.open("rb") as file:
         status = os.fstat(file.fileno())
-        digest = hashlib.sha256()
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return SourceFile(_stamp(status), digest.hexdigest())
+        return SourceFile(_stamp(status), hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def compare(origin: Mapping[str, SourceFile], now: Mapping[str, Path]) -> Changes:

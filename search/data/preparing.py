@@ -8,11 +8,12 @@ vouches for every file beside it.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 import numpy as np
 
@@ -29,10 +30,6 @@ from search.storage.files import sync_folder, write_atomically
 _ROWS_AT_ONCE = 4096
 
 
-class _Sink(Protocol):
-    def write(self, data: bytes, /) -> object: ...
-
-
 @dataclass(frozen=True, eq=False)
 class _Part:
     """One file to be: some rows, or all, of an array."""
@@ -45,14 +42,16 @@ class _Part:
         count = len(self.array) if self.rows is None else len(self.rows)
         return (count, *self.array.shape[1:])
 
-    def write_to(self, sink: _Sink) -> None:
-        """Writes the bytes of an `.npy` file, a few rows at a time: no second copy."""
+    def content(self) -> Iterator[bytes]:
+        """Yields the bytes of an `.npy` file, a few rows at a time: no second copy."""
+        head = io.BytesIO()
         np.lib.format.write_array_header_1_0(
-            sink,
+            head,
             {"descr": self.array.dtype.str, "fortran_order": False, "shape": self.shape},
         )
+        yield head.getvalue()
         for rows in self._windows():
-            sink.write(rows.tobytes())
+            yield rows.tobytes()
 
     def values(self) -> AnyArray:
         return self.array if self.rows is None else self.array[self.rows]
@@ -79,22 +78,6 @@ class _Part:
         # One flat colour has no deviation to divide by.
         std = np.sqrt(np.maximum(variance, 1.0))
         return tuple(map(float, mean)), tuple(map(float, std))
-
-
-class _HashingSink:
-    """Passes bytes on to a file, if there is one, and hashes them."""
-
-    def __init__(self, file: IO[bytes] | None = None) -> None:
-        self._file = file
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes, /) -> None:
-        self._hash.update(data)
-        if self._file is not None:
-            self._file.write(data)
-
-    def hexdigest(self) -> str:
-        return self._hash.hexdigest()
 
 
 def prepare(
@@ -158,11 +141,7 @@ def fingerprint_of(dataset: Dataset, settings: SplitSettings) -> str:
         DataError: When there are too few images for the split.
     """
     parts = _parts(dataset, settings)
-    hashes = {}
-    for name, part in parts.items():
-        sink = _HashingSink()
-        part.write_to(sink)
-        hashes[name] = sink.hexdigest()
+    hashes = {name: _sha256_of(part) for name, part in parts.items()}
     return _info(dataset, settings, parts, hashes).fingerprint
 
 
@@ -262,12 +241,17 @@ def _info(
 
 
 def _write_part(path: Path, part: _Part) -> str:
-    digests = []
-
-    def write(file: IO[bytes]) -> None:
-        sink = _HashingSink(file)
-        part.write_to(sink)
-        digests.append(sink.hexdigest())
-
-    write_atomically(path, write)
+    """Writes a file; returns its SHA-256, taken on the way."""
+    digests: list[str] = []
+    write_atomically(path, lambda file: digests.append(_sha256_of(part, file)))
     return digests[0]
+
+
+def _sha256_of(part: _Part, file: IO[bytes] | None = None) -> str:
+    """The SHA-256 of a file to be, which is written to `file` where one is given."""
+    digest = hashlib.sha256()
+    for chunk in part.content():
+        digest.update(chunk)
+        if file is not None:
+            file.write(chunk)
+    return digest.hexdigest()
