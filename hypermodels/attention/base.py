@@ -16,6 +16,7 @@ import keras
 
 from hypermodels.fast.attention import usable as fast_path_applies
 from hypermodels.knobs import Knob, KnobError, Value
+from hypermodels.registry import Registry
 from hypermodels.seeds import derive_seed
 
 PACKAGE = "cbam_search"
@@ -186,7 +187,7 @@ class Mechanism:
         return self.layer(**self.settings(attention), name=name, seed=seed)
 
 
-_MECHANISMS: dict[str, Mechanism] = {}
+_MECHANISMS: Registry[Mechanism] = Registry("attention type", "types")
 
 
 def register(mechanism: Mechanism) -> Mechanism:
@@ -195,13 +196,7 @@ def register(mechanism: Mechanism) -> Mechanism:
     Raises:
         ValueError: If another mechanism has that name.
     """
-    if mechanism.name in _MECHANISMS:
-        raise ValueError(
-            f"attention type {mechanism.name!r} is registered twice. "
-            f"Known types: {', '.join(_MECHANISMS)}. Give the new one another name."
-        )
-    _MECHANISMS[mechanism.name] = mechanism
-    return mechanism
+    return _MECHANISMS.add(mechanism)
 
 
 def mechanism(name: str) -> Mechanism:
@@ -210,10 +205,6 @@ def mechanism(name: str) -> Mechanism:
     Raises:
         ValueError: If there is none; the message lists those there are.
     """
-    if name not in _MECHANISMS:
-        raise ValueError(
-            f"unknown attention type {name!r}. Known types: {', '.join(_MECHANISMS)}."
-        )
     return _MECHANISMS[name]
 
 

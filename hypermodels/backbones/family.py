@@ -17,6 +17,7 @@ from hypermodels.errors import BackboneError
 from hypermodels.graph.taps import Tap
 from hypermodels.image import ImageSpec, normalised
 from hypermodels.knobs import Knob, KnobError, Value
+from hypermodels.registry import Registry
 
 RESIDUAL_PLACEMENTS = ("residual", "pre", "post", "identity")
 """Where in a residual block attention acts (SE paper, figure 5): on the residual branch
@@ -152,7 +153,7 @@ def all_placements() -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for each in families() for name in each.placements))
 
 
-_FAMILIES: dict[str, Family] = {}
+_FAMILIES: Registry[Family] = Registry("backbone family", "families")
 
 
 def register_family(family: Family) -> Family:
@@ -161,13 +162,7 @@ def register_family(family: Family) -> Family:
     Raises:
         ValueError: If another family has that name.
     """
-    if family.name in _FAMILIES:
-        raise ValueError(
-            f"backbone family {family.name!r} is registered twice. "
-            f"Known families: {', '.join(_FAMILIES)}. Give the new one another name."
-        )
-    _FAMILIES[family.name] = family
-    return family
+    return _FAMILIES.add(family)
 
 
 def family(name: str) -> Family:
@@ -176,8 +171,6 @@ def family(name: str) -> Family:
     Raises:
         ValueError: If there is none; the message lists those there are.
     """
-    if name not in _FAMILIES:
-        raise ValueError(f"unknown backbone family {name!r}. Known: {', '.join(_FAMILIES)}.")
     return _FAMILIES[name]
 
 

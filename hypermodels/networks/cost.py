@@ -19,6 +19,7 @@ from hypermodels.attention.base import MapShape
 from hypermodels.backbones import Site
 from hypermodels.errors import BackboneError
 from hypermodels.graph.taps import Tap, tap_shape
+from hypermodels.graph.walk import Call, upstream
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
 from hypermodels.networks.network import build_backbone, mechanism_at, placements, taken_out
@@ -337,15 +338,11 @@ def cost_of_gate(model: keras.Model, gate: Tap) -> Cost:
         model: The built backbone.
         gate: Where the gate is multiplied in; its input that is not the gate's stays.
     """
-    needed: set[str] = set()
-    waiting = list(model.outputs)
-    while waiting:
-        operation, node, _ = waiting.pop()._keras_history
-        if operation.name in needed:
-            continue
-        needed.add(operation.name)
-        tensors = operation._inbound_nodes[node].input_tensors
-        waiting += [tensors[gate.index]] if operation.name == gate.layer else tensors
+
+    def past_the_gate(call: Call) -> list[Any]:
+        return [call.inputs[gate.index]] if call.operation.name == gate.layer else call.inputs
+
+    needed = {call.operation.name for call in upstream(model.outputs, past_the_gate)}
     spare = [layer for layer in model.layers if layer.name not in needed]
     parameters = sum(layer.count_params() for layer in spare)
     return Cost(parameters, sum(layer_macs(layer) for layer in spare))

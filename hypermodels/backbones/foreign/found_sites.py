@@ -19,6 +19,7 @@ import keras
 from hypermodels.backbones.family import Site
 from hypermodels.errors import BackboneError, some_of
 from hypermodels.graph.taps import Tap, map_shape
+from hypermodels.graph.walk import upstream
 
 Shape = tuple[int, int, int]
 
@@ -130,14 +131,7 @@ def sites_by_names(model: keras.Model, patterns: str) -> tuple[Site, ...]:
 
 def _called_several_times(model: keras.Model) -> set[str]:
     """The layers that the graph of a model passes more than once."""
-    calls: set[tuple[str, int]] = set()
-    waiting = list(model.outputs)
-    while waiting:
-        operation, node, _ = waiting.pop()._keras_history
-        if (operation.name, node) not in calls:
-            calls.add((operation.name, node))
-            waiting += operation._inbound_nodes[node].input_tensors
-    counts = Counter(name for name, _ in calls)
+    counts = Counter(call.operation.name for call in upstream(model.outputs))
     return {name for name, count in counts.items() if count > 1}
 
 

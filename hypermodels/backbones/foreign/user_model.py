@@ -28,6 +28,7 @@ from hypermodels.backbones.foreign.found_sites import sites_by_names
 from hypermodels.backbones.foreign.sources import imported, source_files
 from hypermodels.errors import BackboneError, reason_of, some_of
 from hypermodels.graph.graft import canonical_names, copy_weights, graft
+from hypermodels.graph.walk import Call, upstream
 from hypermodels.graph.weights import copy_statistics, has_statistics
 from hypermodels.image import ImageSpec, normalised
 from hypermodels.knobs import Knob, KnobError, Value
@@ -194,18 +195,15 @@ def _check_layers(model: keras.Model, reference: str) -> None:
 
 def _last(model: keras.Model) -> list[Any]:
     """The layers from the output back to the one that makes the scores."""
-    tensor, passed = model.outputs[0], []
-    while True:
-        operation, node, _ = tensor._keras_history
-        passed.append(operation)
-        passes = isinstance(operation, keras.layers.Identity) or (
-            isinstance(operation, keras.layers.Activation)
-            and operation.activation is keras.activations.linear
+
+    def what_it_passes_on(call: Call) -> list[Any]:
+        passes = isinstance(call.operation, keras.layers.Identity) or (
+            isinstance(call.operation, keras.layers.Activation)
+            and call.operation.activation is keras.activations.linear
         )
-        sources = operation._inbound_nodes[node].input_tensors
-        if not passes or not sources:
-            return passed
-        tensor = sources[0]
+        return call.inputs[:1] if passes else []
+
+    return [call.operation for call in upstream(model.outputs[:1], what_it_passes_on)]
 
 
 def _loaded(path: str) -> Any:
