@@ -29,17 +29,15 @@ from typing import Any
 import keras
 from keras import layers
 
-from hypermodels.backbones.family import (
-    RESIZE,
+from hypermodels.backbones.blocks import (
     STEM,
-    Family,
-    Site,
+    activated,
     classifier,
-    register_family,
+    conv,
+    imagenet_stem,
     require_side,
 )
-from hypermodels.backbones.resnet_v1 import batch_norm
-from hypermodels.backbones.resnext import conv, imagenet_stem
+from hypermodels.backbones.family import RESIZE, Family, Site, register_family
 from hypermodels.errors import BackboneError
 from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Knob, KnobError, Value
@@ -126,10 +124,6 @@ def layers_per_block(settings: Mapping[str, Value]) -> tuple[int, ...]:
     return ((depth - 4) // step,) * 3
 
 
-def _activated(x: Any, name: str) -> Any:
-    return layers.ReLU(name=f"{name}_relu")(batch_norm(f"{name}_bn")(x))
-
-
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
     blocks = layers_per_block(settings)
@@ -139,21 +133,23 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     growth, bottleneck = int(settings["growth_rate"]), bool(settings["bottleneck"])
     filters = 2 * growth if settings["wide_stem"] else 16
     # The small stem is a bare convolution, as in the paper: layers activate what they take.
-    x = imagenet_stem(inputs, filters) if imagenet else conv(filters, 3, "stem_conv")(inputs)
+    bare = conv(filters, 3, name="stem_conv")
+    x = imagenet_stem(inputs, filters) if imagenet else bare(inputs)
     for stage, count in enumerate(blocks, 1):
         for layer in range(1, count + 1):
             name = f"s{stage}b{layer}"
             y = x
             if bottleneck:
-                y = conv(4 * growth, 1, f"{name}_bottleneck")(_activated(y, f"{name}_bottleneck"))
-            y = conv(growth, 3, f"{name}_growth")(_activated(y, f"{name}_growth"))
+                y = activated(y, f"{name}_bottleneck")
+                y = conv(4 * growth, 1, name=f"{name}_bottleneck")(y)
+            y = conv(growth, 3, name=f"{name}_growth")(activated(y, f"{name}_growth"))
             x = layers.Concatenate(name=f"{name}_concat")([x, y])
         if stage < len(blocks):
             name = f"s{stage}_transition"
             filters = x.shape[-1] // 2 if bottleneck else x.shape[-1]
-            x = conv(filters, 1, f"{name}_conv")(_activated(x, name))
+            x = conv(filters, 1, name=f"{name}_conv")(activated(x, name))
             x = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
-    return classifier(_activated(x, "head"), classes)
+    return classifier(activated(x, "head"), classes)
 
 
 def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:

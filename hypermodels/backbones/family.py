@@ -13,10 +13,9 @@ from typing import Any
 
 import keras
 
-from hypermodels.errors import BackboneError
 from hypermodels.graph.taps import Tap
 from hypermodels.image import ImageSpec, normalised
-from hypermodels.knobs import Knob, KnobError, Value
+from hypermodels.knobs import Knob, Value
 from hypermodels.registry import Registry
 
 RESIDUAL_PLACEMENTS = ("residual", "pre", "post", "identity")
@@ -106,47 +105,6 @@ RESIZE = Knob(
     maximum=4096,
 )
 
-STEM = Knob(
-    "stem",
-    "choice",
-    "small",
-    "first layers: small for images such as CIFAR's, imagenet as published for 224x224 or more",
-    choices=("small", "imagenet"),
-)
-
-
-def require_side(inputs: Any, least: int, settings: Mapping[str, Value]) -> None:
-    """Refuses images on which a map of the network would be empty.
-
-    Args:
-        inputs: Tensor `(batch, height, width, channels)` that the network takes.
-        least: Integer, the least height and width.
-        settings: The section `backbone`, for the message.
-
-    Raises:
-        BackboneError: If the images are smaller.
-    """
-    height, width = int(inputs.shape[1]), int(inputs.shape[2])
-    if min(height, width) < least:
-        stem = settings.get("stem")
-        small = " or `stem: small`" if stem == "imagenet" else ""
-        raise BackboneError(
-            f"{settings['family']} with `stem: {stem}` takes images of at least "
-            f"{least}x{least}. Received: {height}x{width}. Use `resize: {least}`{small}."
-        )
-
-
-def classifier(features: Any, classes: int) -> Any:
-    """Global average pooling and a softmax layer; scores in float32 under any policy."""
-    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
-    return keras.layers.Dense(
-        classes, "softmax", kernel_initializer="he_normal", dtype="float32", name=HEAD
-    )(pooled)
-
-
-HEAD = "classes"
-"""The layer that `classifier` gives the scores with."""
-
 
 def all_placements() -> tuple[str, ...]:
     """What `attention.placement` can be in any registered family."""
@@ -177,50 +135,3 @@ def family(name: str) -> Family:
 def families() -> tuple[Family, ...]:
     """All registered families, in the order of registration."""
     return tuple(_FAMILIES.values())
-
-
-def depth_knob(
-    blocks_per_step: int,
-    default: int,
-    published: tuple[int, ...],
-    *,
-    others: tuple[int, ...] = (),
-) -> Knob:
-    """A depth that is `blocks_per_step * n + 2` for a whole `n` of at least 1.
-
-    Args:
-        blocks_per_step: Integer, weighted layers added when `n` grows by one.
-        default: Integer, the default depth.
-        published: The depths that papers and the seed code list.
-        others: Depths of networks of another layout, which are valid too.
-
-    Returns:
-        A `Knob` that refuses other depths and names the valid ones beside them.
-    """
-
-    def check(depth: int) -> None:
-        if depth in others:
-            return
-        steps, rest = divmod(depth - 2, blocks_per_step)
-        if steps < 1:
-            raise KnobError(
-                f"depth {depth} is below {blocks_per_step + 2}, the least of {blocks_per_step}n+2"
-            )
-        if rest:
-            below = depth - rest
-            raise KnobError(
-                f"depth {depth} fits no network of {blocks_per_step}n+2 layers; valid depths "
-                f"near it are {below} and {below + blocks_per_step}"
-            )
-
-    listed = ", ".join(str(depth) for depth in published)
-    beside = f"; or {', '.join(str(depth) for depth in others)}" if others else ""
-    return Knob(
-        "depth",
-        "integer",
-        default,
-        f"number of weighted layers, {blocks_per_step}n+2: {listed}{beside}",
-        minimum=1,
-        maximum=2000,
-        check=check,
-    )

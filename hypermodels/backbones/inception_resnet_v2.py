@@ -20,13 +20,12 @@ from typing import Any
 
 import keras
 
+from hypermodels.backbones.blocks import STEM, classifier
 from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
     RESIZE,
-    STEM,
     Family,
     Site,
-    classifier,
     register_family,
 )
 from hypermodels.backbones.inception_v3 import inception_body

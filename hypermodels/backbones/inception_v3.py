@@ -18,15 +18,8 @@ from typing import Any
 
 import keras
 
-from hypermodels.backbones.family import (
-    RESIZE,
-    STEM,
-    Family,
-    Site,
-    classifier,
-    register_family,
-    require_side,
-)
+from hypermodels.backbones.blocks import STEM, classifier, require_side
+from hypermodels.backbones.family import RESIZE, Family, Site, register_family
 from hypermodels.graph.graft import graft, quick_statistics
 from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value

@@ -18,57 +18,39 @@ from typing import Any
 import keras
 from keras import layers
 
-from hypermodels.backbones.family import (
-    RESIDUAL_PLACEMENTS,
-    Family,
-    Site,
+from hypermodels.backbones.blocks import (
+    activated,
+    batch_norm,
     classifier,
+    conv,
     depth_knob,
-    register_family,
+    repeats,
+    small_stem,
 )
+from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, Site, register_family
 from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 WIDTHS = (16, 32, 64)
-
-
-def conv(filters: int, size: int, strides: int, name: str) -> layers.Conv2D:
-    """A biased, He-initialised convolution with same padding."""
-    return layers.Conv2D(
-        filters, size, strides, padding="same", kernel_initializer="he_normal", name=name
-    )
-
-
-def batch_norm(name: str) -> layers.BatchNormalization:
-    """Batch norm whose running statistics are usable after one short epoch.
-
-    With Keras's momentum of 0.99 they are three quarters their initial values after 25
-    steps, and the validation scores of a first rung are noise; 0.9 is PyTorch's value.
-    """
-    return layers.BatchNormalization(momentum=0.9, name=name)
-
-
-def blocks_per_stage(settings: Mapping[str, Value]) -> int:
-    return (int(settings["depth"]) - 2) // 6
+STEP = 6
+"""Layers that each further block of every stage adds."""
 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
-    x = conv(WIDTHS[0], 3, 1, "stem_conv")(inputs)
-    x = batch_norm("stem_bn")(x)
-    x = layers.ReLU(name="stem_relu")(x)
+    x = small_stem(inputs, WIDTHS[0], bias=True)
     for stage, width in enumerate(WIDTHS, 1):
-        for block in range(1, blocks_per_stage(settings) + 1):
+        for block in range(1, repeats(settings, STEP) + 1):
             name = f"s{stage}b{block}"
             changes = stage > 1 and block == 1
             strides = 2 if changes else 1
-            y = conv(width, 3, strides, f"{name}_conv1")(x)
-            y = batch_norm(f"{name}_bn1")(y)
-            y = layers.ReLU(name=f"{name}_relu1")(y)
-            y = conv(width, 3, 1, f"{name}_conv2")(y)
+            y = conv(width, 3, name=f"{name}_conv1", strides=strides, bias=True)(x)
+            y = activated(y, name, 1)
+            y = conv(width, 3, name=f"{name}_conv2", bias=True)(y)
             y = batch_norm(f"{name}_bn2")(y)
-            shortcut = conv(width, 1, strides, f"{name}_shortcut")(x) if changes else x
-            x = layers.Add(name=f"{name}_add")([shortcut, y])
+            if changes:
+                x = conv(width, 1, name=f"{name}_shortcut", strides=strides, bias=True)(x)
+            x = layers.Add(name=f"{name}_add")([x, y])
             x = layers.ReLU(name=f"{name}_out")(x)
     return classifier(x, classes)
 
@@ -88,14 +70,14 @@ def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]
             },
         )
         for stage in range(1, len(WIDTHS) + 1)
-        for block in range(1, blocks_per_stage(settings) + 1)
+        for block in range(1, repeats(settings, STEP) + 1)
     )
 
 
 RESNET_V1 = register_family(
     Family(
         "resnet_v1",
-        (depth_knob(6, 20, (20, 32, 44, 56, 110, 164)),),
+        (depth_knob(STEP, 20, (20, 32, 44, 56, 110, 164)),),
         body,
         sites,
         RESIDUAL_PLACEMENTS,

@@ -17,47 +17,41 @@ from typing import Any
 import keras
 from keras import layers
 
-from hypermodels.backbones.family import (
-    RESIDUAL_PLACEMENTS,
-    Family,
-    Site,
+from hypermodels.backbones.blocks import (
+    activated,
     classifier,
+    conv,
     depth_knob,
-    register_family,
+    repeats,
+    small_stem,
 )
-from hypermodels.backbones.resnet_v1 import batch_norm, conv
+from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, Site, register_family
 from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 BOTTLENECKS = (16, 64, 128)
 WIDTHS = (64, 128, 256)
-
-
-def blocks_per_stage(settings: Mapping[str, Value]) -> int:
-    return (int(settings["depth"]) - 2) // 9
-
-
-def _activated(x: Any, name: str, number: int) -> Any:
-    x = batch_norm(f"{name}_bn{number}")(x)
-    return layers.ReLU(name=f"{name}_relu{number}")(x)
+STEP = 9
+"""Layers that each further block of every stage adds."""
 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
-    x = conv(16, 3, 1, "stem_conv")(inputs)
-    x = batch_norm("stem_bn")(x)
-    x = layers.ReLU(name="stem_relu")(x)
+    x = small_stem(inputs, 16, bias=True)
     for stage, (bottleneck, width) in enumerate(zip(BOTTLENECKS, WIDTHS, strict=True), 1):
-        for block in range(1, blocks_per_stage(settings) + 1):
+        for block in range(1, repeats(settings, STEP) + 1):
             name = f"s{stage}b{block}"
             strides = 2 if stage > 1 and block == 1 else 1
-            y = x if stage == block == 1 else _activated(x, name, 1)
-            y = conv(bottleneck, 1, strides, f"{name}_conv1")(y)
-            y = conv(bottleneck, 3, 1, f"{name}_conv2")(_activated(y, name, 2))
-            y = conv(width, 1, 1, f"{name}_conv3")(_activated(y, name, 3))
-            shortcut = conv(width, 1, strides, f"{name}_shortcut")(x) if block == 1 else x
-            x = layers.Add(name=f"{name}_add")([shortcut, y])
-    return classifier(_activated(x, "head", 1), classes)
+            y = x if stage == block == 1 else activated(x, name, 1)
+            y = conv(bottleneck, 1, name=f"{name}_conv1", strides=strides, bias=True)(y)
+            y = activated(y, name, 2)
+            y = conv(bottleneck, 3, name=f"{name}_conv2", bias=True)(y)
+            y = activated(y, name, 3)
+            y = conv(width, 1, name=f"{name}_conv3", bias=True)(y)
+            if block == 1:
+                x = conv(width, 1, name=f"{name}_shortcut", strides=strides, bias=True)(x)
+            x = layers.Add(name=f"{name}_add")([x, y])
+    return classifier(activated(x, "head", 1), classes)
 
 
 def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
@@ -79,14 +73,14 @@ def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]
             },
         )
         for stage in range(1, len(WIDTHS) + 1)
-        for block in range(1, blocks_per_stage(settings) + 1)
+        for block in range(1, repeats(settings, STEP) + 1)
     )
 
 
 RESNET_V2 = register_family(
     Family(
         "resnet_v2",
-        (depth_knob(9, 20, (20, 56, 110, 164, 1001)),),
+        (depth_knob(STEP, 20, (20, 56, 110, 164, 1001)),),
         body,
         sites,
         RESIDUAL_PLACEMENTS,

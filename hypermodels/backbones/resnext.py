@@ -10,7 +10,7 @@ Stage s gives 256 * 2^(s-1) channels; its grouped convolution has cardinality * 
 Differences from kobiso/CBAM-keras, which builds the CIFAR network with outputs four times
 as wide (89.7 M parameters against the paper's 34.4 M), leaky ReLUs, and a classifier
 without bias; the ImageNet networks agree but for the classifier's biases. Differences from
-the paper: batch norm's momentum and epsilon are those of `resnet_v1.batch_norm`.
+the paper: batch norm's momentum and epsilon are those of `blocks.batch_norm`.
 """
 
 from __future__ import annotations
@@ -21,27 +21,36 @@ from typing import Any
 import keras
 from keras import layers
 
+from hypermodels.backbones.blocks import (
+    STEM,
+    activated,
+    batch_norm,
+    classifier,
+    conv,
+    depth_knob,
+    imagenet_stem,
+    repeats,
+    small_stem,
+)
 from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
     RESIZE,
-    STEM,
     Family,
     Site,
-    classifier,
-    depth_knob,
     register_family,
 )
-from hypermodels.backbones.resnet_v1 import batch_norm
 from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Knob, Value
 
 IMAGENET = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 """The blocks of each stage of the networks for ImageNet."""
+STEP = 9
+"""Layers that each further block of every stage adds to the network for CIFAR."""
 STEM_WIDTH = 64
 WIDTH = 256
 """Channels that the first stage gives; each further stage doubles them."""
 
-DEPTH = depth_knob(9, 29, (29,), others=tuple(IMAGENET))
+DEPTH = depth_knob(STEP, 29, (29,), others=tuple(IMAGENET))
 CARDINALITY = Knob(
     "cardinality",
     "integer",
@@ -61,37 +70,7 @@ GROUP_WIDTH = Knob(
 
 
 def blocks_per_stage(settings: Mapping[str, Value]) -> tuple[int, ...]:
-    depth = int(settings["depth"])
-    return IMAGENET.get(depth, ((depth - 2) // 9,) * 3)
-
-
-def conv(
-    filters: int, size: int, name: str, *, strides: int = 1, groups: int = 1
-) -> layers.Conv2D:
-    """A He-initialised convolution with same padding; batch norm follows, so no bias."""
-    return layers.Conv2D(
-        filters,
-        size,
-        strides,
-        padding="same",
-        groups=groups,
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )
-
-
-def imagenet_stem(inputs: Any, filters: int) -> Any:
-    """The first layers for large images: a 7x7 convolution and a pooling, each halving."""
-    x = conv(filters, 7, "stem_conv", strides=2)(inputs)
-    x = layers.ReLU(name="stem_relu")(batch_norm("stem_bn")(x))
-    return layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-
-
-def small_stem(inputs: Any, filters: int) -> Any:
-    """The first layers for small images: a 3x3 convolution."""
-    x = conv(filters, 3, "stem_conv")(inputs)
-    return layers.ReLU(name="stem_relu")(batch_norm("stem_bn")(x))
+    return IMAGENET.get(int(settings["depth"]), (repeats(settings, STEP),) * 3)
 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
@@ -105,13 +84,12 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
         for block in range(1, blocks + 1):
             name = f"s{stage}b{block}"
             strides = 2 if stage > 1 and block == 1 else 1
-            y = conv(grouped, 1, f"{name}_conv1")(x)
-            y = layers.ReLU(name=f"{name}_relu1")(batch_norm(f"{name}_bn1")(y))
-            y = conv(grouped, 3, f"{name}_conv2", strides=strides, groups=cardinality)(y)
-            y = layers.ReLU(name=f"{name}_relu2")(batch_norm(f"{name}_bn2")(y))
-            y = batch_norm(f"{name}_bn3")(conv(width, 1, f"{name}_conv3")(y))
+            y = activated(conv(grouped, 1, name=f"{name}_conv1")(x), name, 1)
+            y = conv(grouped, 3, name=f"{name}_conv2", strides=strides, groups=cardinality)(y)
+            y = activated(y, name, 2)
+            y = batch_norm(f"{name}_bn3")(conv(width, 1, name=f"{name}_conv3")(y))
             if block == 1:
-                x = conv(width, 1, f"{name}_shortcut", strides=strides)(x)
+                x = conv(width, 1, name=f"{name}_shortcut", strides=strides)(x)
                 x = batch_norm(f"{name}_shortcut_bn")(x)
             x = layers.Add(name=f"{name}_add")([x, y])
             x = layers.ReLU(name=f"{name}_out")(x)

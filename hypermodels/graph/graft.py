@@ -154,8 +154,8 @@ def copy_weights(
 def quick_statistics(model: keras.Model) -> dict[str, dict[str, Any]]:
     """The changes that make every batch norm's statistics usable after a short epoch.
 
-    See `resnet_v1.batch_norm`: with the momentum of 0.99 that `keras.applications` has,
-    the validation scores of a first rung are noise.
+    See `backbones/blocks.py`: with the momentum of 0.99 that `keras.applications` has, the
+    validation scores of a first rung are noise.
     """
     names = canonical_names(model)
     return {

@@ -22,7 +22,8 @@ from typing import Any
 
 import keras
 
-from hypermodels.backbones.family import HEAD, RESIZE, Family, Site, classifier, register_family
+from hypermodels.backbones.blocks import HEAD, classifier
+from hypermodels.backbones.family import RESIZE, Family, Site, register_family
 from hypermodels.backbones.foreign.application_table import APPLICATIONS, Application
 from hypermodels.backbones.foreign.found_sites import sites_by_pattern
 from hypermodels.errors import BackboneError
