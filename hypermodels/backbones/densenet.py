@@ -170,12 +170,12 @@ def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]
 
 DENSENET = register_family(
     Family(
-        "densenet",
-        KNOBS,
-        body,
-        sites,
-        ("post+transition", "post", "transition", "layer"),
-        "DenseNet: 40 or 100 layers for CIFAR, 121 to 264 for ImageNet",
+        name="densenet",
+        knobs=KNOBS,
+        body=body,
+        sites=sites,
+        placements=("post+transition", "post", "transition", "layer"),
+        summary="DenseNet: 40 or 100 layers for CIFAR, 121 to 264 for ImageNet",
         stages=lambda settings: len(layers_per_block(settings)),
     )
 )

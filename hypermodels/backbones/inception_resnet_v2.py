@@ -15,33 +15,25 @@ and added. The last block has no activation: there `post` is the addition itself
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 
+from hypermodels.backbones.block_pattern import BlockPattern, after, before
 from hypermodels.backbones.blocks import STEM, classifier
 from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
     RESIZE,
     Family,
-    Site,
     register_family,
 )
 from hypermodels.backbones.inception_v3 import inception_body
 from hypermodels.graph.graft import canonical_names
-from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 BLOCKS = {"block35": 10, "block17": 20, "block8": 10}
 """The blocks of each stage, named after the side of their maps for 299x299."""
-
-
-def _blocks() -> Iterator[tuple[str, int, int]]:
-    """Name, stage and place within the stage of every block."""
-    for stage, (kind, count) in enumerate(BLOCKS.items(), 1):
-        for block in range(1, count + 1):
-            yield f"{kind}_{block}", stage, block
 
 
 def _scaled_addition(block: str, scale: float) -> Callable[[Any], Any]:
@@ -65,7 +57,7 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
             takers[id(tensor)].append(layer)
     replaced: dict[str, Callable[[Any], Any]] = {}
     joined: dict[str, list[str]] = {}
-    for block, _, _ in _blocks():
+    for block in (f"{kind}_{n}" for kind, count in BLOCKS.items() for n in range(1, count + 1)):
         (add,) = takers[id(network.get_layer(f"{block}_conv").output)]
         replaced[names[add.name]] = _scaled_addition(block, add.get_config()["scale"])
         joined[f"{block}_in"] = [
@@ -75,32 +67,25 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(features, classes)
 
 
-def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
-    """One site a block, with the ports of a residual network."""
-    return tuple(
-        Site(
-            name,
-            stage,
-            block,
-            {
-                "residual": Tap(f"{name}_conv", "output"),
-                "pre": Tap(f"{name}_in", "output"),
-                "post": Tap(f"{name}_add" if name == "block8_10" else f"{name}_ac", "output"),
-                "identity": Tap(f"{name}_add", "input", 0),
-            },
-        )
-        for name, stage, block in _blocks()
-    )
-
+PATTERN = BlockPattern(
+    rf"((?:{'|'.join(BLOCKS)})_\d+)_conv",
+    {
+        "residual": after("{}_conv"),
+        "pre": after("{}_in"),
+        "post": after("{}_ac", "{}_add"),
+        "identity": before("{}_add"),
+    },
+    stages=tuple(stage for stage, count in enumerate(BLOCKS.values(), 1) for _ in range(count)),
+)
 
 INCEPTION_RESNET_V2 = register_family(
     Family(
-        "inception_resnet_v2",
-        (STEM, RESIZE),
-        body,
-        sites,
-        RESIDUAL_PLACEMENTS,
-        "Inception-ResNet v2: 40 residual Inception blocks",
+        name="inception_resnet_v2",
+        knobs=(STEM, RESIZE),
+        body=body,
+        sites=PATTERN.sites,
+        placements=RESIDUAL_PLACEMENTS,
+        summary="Inception-ResNet v2: 40 residual Inception blocks",
         stages=lambda settings: len(BLOCKS),
     )
 )

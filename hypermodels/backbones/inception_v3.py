@@ -18,10 +18,10 @@ from typing import Any
 
 import keras
 
+from hypermodels.backbones.block_pattern import BlockPattern, after
 from hypermodels.backbones.blocks import STEM, classifier, require_side
-from hypermodels.backbones.family import RESIZE, Family, Site, register_family
+from hypermodels.backbones.family import RESIZE, Family, register_family
 from hypermodels.graph.graft import graft, quick_statistics
-from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Value
 
 STAGES = (1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3)
@@ -64,27 +64,16 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(inception_body(network, inputs, settings), classes)
 
 
-def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
-    """One site a mixed block."""
-    return tuple(
-        Site(
-            f"mixed{number}",
-            stage,
-            STAGES[: number + 1].count(stage),
-            {"post": Tap(f"mixed{number}", "output")},
-        )
-        for number, stage in enumerate(STAGES)
-    )
-
+PATTERN = BlockPattern(r"(mixed\d+)", {"post": after("{}")}, stages=STAGES)
 
 INCEPTION_V3 = register_family(
     Family(
-        "inception_v3",
-        (STEM, RESIZE),
-        body,
-        sites,
-        ("post",),
-        "Inception v3: 11 mixed blocks",
+        name="inception_v3",
+        knobs=(STEM, RESIZE),
+        body=body,
+        sites=PATTERN.sites,
+        placements=("post",),
+        summary="Inception v3: 11 mixed blocks",
         stages=lambda settings: max(STAGES),
     )
 )

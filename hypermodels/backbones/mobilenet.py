@@ -19,10 +19,10 @@ from typing import Any
 
 import keras
 
+from hypermodels.backbones.block_pattern import BlockPattern, after
 from hypermodels.backbones.blocks import STEM, classifier, require_side
-from hypermodels.backbones.family import RESIZE, Family, Site, register_family
+from hypermodels.backbones.family import RESIZE, Family, register_family
 from hypermodels.graph.graft import graft, quick_statistics
-from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Knob, Value
 
 STAGES = (1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5)
@@ -54,30 +54,21 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(graft(network, inputs, changed=changed), classes)
 
 
-def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
-    """One site a block: after its depthwise half, and after the whole of it."""
-    return tuple(
-        Site(
-            f"block{number}",
-            stage,
-            STAGES[:number].count(stage),
-            {
-                "post": Tap(f"conv_pw_{number}_relu", "output"),
-                "depthwise": Tap(f"conv_dw_{number}_relu", "output"),
-            },
-        )
-        for number, stage in enumerate(STAGES, 1)
-    )
-
+PATTERN = BlockPattern(
+    r"conv_pw_(\d+)_relu",
+    {"post": after("conv_pw_{}_relu"), "depthwise": after("conv_dw_{}_relu")},
+    name="block{}",
+    stages=STAGES,
+)
 
 MOBILENET = register_family(
     Family(
-        "mobilenet",
-        (ALPHA, STEM, RESIZE),
-        body,
-        sites,
-        ("post", "depthwise", "depthwise+post"),
-        "MobileNet v1: 13 depthwise separable blocks, with a width multiplier",
+        name="mobilenet",
+        knobs=(ALPHA, STEM, RESIZE),
+        body=body,
+        sites=PATTERN.sites,
+        placements=("post", "depthwise", "depthwise+post"),
+        summary="MobileNet v1: 13 depthwise separable blocks, with a width multiplier",
         stages=lambda settings: max(STAGES),
     )
 )

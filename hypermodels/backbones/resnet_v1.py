@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 from keras import layers
 
+from hypermodels.backbones.block_pattern import BlockPattern, after, before
 from hypermodels.backbones.blocks import (
     activated,
     batch_norm,
@@ -27,8 +27,7 @@ from hypermodels.backbones.blocks import (
     repeats,
     small_stem,
 )
-from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, Site, register_family
-from hypermodels.graph.taps import Tap
+from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, register_family
 from hypermodels.knobs import Value
 
 WIDTHS = (16, 32, 64)
@@ -55,33 +54,24 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(x, classes)
 
 
-def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
-    """One site a block; the residual port is the standard place of the SE and CBAM papers."""
-    return tuple(
-        Site(
-            name := f"s{stage}b{block}",
-            stage,
-            block,
-            {
-                "residual": Tap(f"{name}_bn2", "output"),
-                "pre": Tap(f"{name}_conv1", "input"),
-                "post": Tap(f"{name}_out", "output"),
-                "identity": Tap(f"{name}_add", "input", 0),
-            },
-        )
-        for stage in range(1, len(WIDTHS) + 1)
-        for block in range(1, repeats(settings, STEP) + 1)
-    )
-
+PATTERN = BlockPattern(
+    r"(s(?P<stage>\d+)b\d+)_add",
+    {
+        "residual": after("{}_bn2"),  # the standard place of the SE and CBAM papers
+        "pre": before("{}_conv1"),
+        "post": after("{}_out"),
+        "identity": before("{}_add"),
+    },
+)
 
 RESNET_V1 = register_family(
     Family(
-        "resnet_v1",
-        (depth_knob(STEP, 20, (20, 32, 44, 56, 110, 164)),),
-        body,
-        sites,
-        RESIDUAL_PLACEMENTS,
-        "ResNet v1 for small images: basic blocks, 6n+2 layers",
+        name="resnet_v1",
+        knobs=(depth_knob(STEP, 20, (20, 32, 44, 56, 110, 164)),),
+        body=body,
+        sites=PATTERN.sites,
+        placements=RESIDUAL_PLACEMENTS,
+        summary="ResNet v1 for small images: basic blocks, 6n+2 layers",
         stages=lambda settings: len(WIDTHS),
     )
 )

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 from keras import layers
 
+from hypermodels.backbones.block_pattern import BlockPattern, after, before
 from hypermodels.backbones.blocks import (
     activated,
     classifier,
@@ -25,8 +25,7 @@ from hypermodels.backbones.blocks import (
     repeats,
     small_stem,
 )
-from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, Site, register_family
-from hypermodels.graph.taps import Tap
+from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, register_family
 from hypermodels.knobs import Value
 
 BOTTLENECKS = (16, 64, 128)
@@ -54,37 +53,25 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(activated(x, "head", 1), classes)
 
 
-def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
-    """One site a block; `pre` is the residual branch's input, before its activation."""
-
-    def first_layer(name: str) -> str:
-        return "s1b1_conv1" if name == "s1b1" else f"{name}_bn1"
-
-    return tuple(
-        Site(
-            name := f"s{stage}b{block}",
-            stage,
-            block,
-            {
-                "residual": Tap(f"{name}_conv3", "output"),
-                "pre": Tap(first_layer(name), "input"),
-                "post": Tap(f"{name}_add", "output"),
-                "identity": Tap(f"{name}_add", "input", 0),
-            },
-        )
-        for stage in range(1, len(WIDTHS) + 1)
-        for block in range(1, repeats(settings, STEP) + 1)
-    )
-
+PATTERN = BlockPattern(
+    r"(s(?P<stage>\d+)b\d+)_add",
+    {
+        "residual": after("{}_conv3"),
+        # The residual branch's input before its activation, which the first block lacks.
+        "pre": before("{}_bn1", "{}_conv1"),
+        "post": after("{}_add"),
+        "identity": before("{}_add"),
+    },
+)
 
 RESNET_V2 = register_family(
     Family(
-        "resnet_v2",
-        (depth_knob(STEP, 20, (20, 56, 110, 164, 1001)),),
-        body,
-        sites,
-        RESIDUAL_PLACEMENTS,
-        "ResNet v2 for small images: pre-activation bottlenecks, 9n+2 layers",
+        name="resnet_v2",
+        knobs=(depth_knob(STEP, 20, (20, 56, 110, 164, 1001)),),
+        body=body,
+        sites=PATTERN.sites,
+        placements=RESIDUAL_PLACEMENTS,
+        summary="ResNet v2 for small images: pre-activation bottlenecks, 9n+2 layers",
         stages=lambda settings: len(WIDTHS),
     )
 )

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import keras
 from keras import layers
 
+from hypermodels.backbones.block_pattern import BlockPattern, after, before
 from hypermodels.backbones.blocks import (
     STEM,
     activated,
@@ -36,10 +36,8 @@ from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
     RESIZE,
     Family,
-    Site,
     register_family,
 )
-from hypermodels.graph.taps import Tap
 from hypermodels.knobs import Knob, Value
 
 IMAGENET = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
@@ -96,33 +94,24 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     return classifier(x, classes)
 
 
-def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
-    """One site a block; the residual port is the standard place of the SE and CBAM papers."""
-    return tuple(
-        Site(
-            name := f"s{stage}b{block}",
-            stage,
-            block,
-            {
-                "residual": Tap(f"{name}_bn3", "output"),
-                "pre": Tap(f"{name}_conv1", "input"),
-                "post": Tap(f"{name}_out", "output"),
-                "identity": Tap(f"{name}_add", "input", 0),
-            },
-        )
-        for stage, blocks in enumerate(blocks_per_stage(settings), 1)
-        for block in range(1, blocks + 1)
-    )
-
+PATTERN = BlockPattern(
+    r"(s(?P<stage>\d+)b\d+)_add",
+    {
+        "residual": after("{}_bn3"),  # the standard place of the SE and CBAM papers
+        "pre": before("{}_conv1"),
+        "post": after("{}_out"),
+        "identity": before("{}_add"),
+    },
+)
 
 RESNEXT = register_family(
     Family(
-        "resnext",
-        (DEPTH, CARDINALITY, GROUP_WIDTH, STEM, RESIZE),
-        body,
-        sites,
-        RESIDUAL_PLACEMENTS,
-        "ResNeXt: grouped bottlenecks; 9n+2 layers for CIFAR, 50 or 101 for ImageNet",
+        name="resnext",
+        knobs=(DEPTH, CARDINALITY, GROUP_WIDTH, STEM, RESIZE),
+        body=body,
+        sites=PATTERN.sites,
+        placements=RESIDUAL_PLACEMENTS,
+        summary="ResNeXt: grouped bottlenecks; 9n+2 layers for CIFAR, 50 or 101 for ImageNet",
         stages=lambda settings: len(blocks_per_stage(settings)),
     )
 )

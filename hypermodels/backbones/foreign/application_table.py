@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hypermodels.backbones.foreign.found_sites import BlockPattern, inputs, output
+from hypermodels.backbones.block_pattern import BlockPattern, after, before
 
 
 @dataclass(frozen=True)
@@ -32,52 +32,52 @@ class Application:
 _RESNET = BlockPattern(
     r"(conv\d_block\d+)_add",
     {
-        "residual": output("{}_3_bn"),
-        "pre": inputs("{}_1_conv"),
-        "mid": output("{}_2_relu"),
-        "post": output("{}_out"),
-        "identity": inputs("{}_add"),
+        "residual": after("{}_3_bn"),
+        "pre": before("{}_1_conv"),
+        "mid": after("{}_2_relu"),
+        "post": after("{}_out"),
+        "identity": before("{}_add"),
     },
 )
 _RESNET_V2 = BlockPattern(
     r"(conv\d_block\d+)_out",
     {
-        "residual": output("{}_3_conv"),
-        "pre": inputs("{}_preact_bn"),
-        "mid": output("{}_2_relu"),
-        "post": output("{}_out"),
-        "identity": inputs("{}_out"),
+        "residual": after("{}_3_conv"),
+        "pre": before("{}_preact_bn"),
+        "mid": after("{}_2_relu"),
+        "post": after("{}_out"),
+        "identity": before("{}_out"),
     },
 )
 _MOBILENET_V2 = BlockPattern(
     r"(block_\d+|expanded_conv)_project_BN",
     {
-        "residual": output("{}_project_BN"),
-        "pre": inputs("{}_expand", "{}_depthwise"),
-        "mid": output("{}_depthwise_relu"),
-        "post": output("{}_add", "{}_project_BN"),
-        "identity": inputs("{}_add"),
+        "residual": after("{}_project_BN"),
+        "pre": before("{}_expand", "{}_depthwise"),
+        "mid": after("{}_depthwise_relu"),
+        "post": after("{}_add", "{}_project_BN"),
+        "identity": before("{}_add"),
     },
 )
 _MOBILENET_V3 = BlockPattern(
     r"(expanded_conv(?:_\d+)?)_project_bn",
     {
-        "mid": inputs("{}_project"),
-        "residual": output("{}_project_bn"),
-        "pre": inputs("{}_expand", "{}_depthwise_pad", "{}_depthwise"),
-        "post": output("{}_add", "{}_project_bn"),
-        "identity": inputs("{}_add"),
+        "mid": before("{}_project"),
+        "residual": after("{}_project_bn"),
+        "pre": before("{}_expand", "{}_depthwise_pad", "{}_depthwise"),
+        "post": after("{}_add", "{}_project_bn"),
+        "identity": before("{}_add"),
     },
     own="{}_squeeze_excite_mul",
 )
 _EFFICIENTNET = BlockPattern(
     r"(block\d+[a-z]+)_project_bn",
     {
-        "mid": inputs("{}_project_conv"),
-        "residual": output("{}_project_bn"),
-        "pre": inputs("{}_expand_conv", "{}_dwconv_pad", "{}_dwconv", "{}_project_conv"),
-        "post": output("{}_add", "{}_project_activation", "{}_project_bn"),
-        "identity": inputs("{}_add", index=1),
+        "mid": before("{}_project_conv"),
+        "residual": after("{}_project_bn"),
+        "pre": before("{}_expand_conv", "{}_dwconv_pad", "{}_dwconv", "{}_project_conv"),
+        "post": after("{}_add", "{}_project_activation", "{}_project_bn"),
+        "identity": before("{}_add", index=1),
     },
     own="{}_se_excite",
 )
@@ -85,26 +85,26 @@ _BLOCKS: Mapping[str, Application] = {
     "ResNet": Application("caffe", _RESNET, "conv1_conv"),
     "ResNetV2": Application("tf", _RESNET_V2),
     "VGG": Application(
-        "caffe", BlockPattern(r"(block\d)_pool", {"post": inputs("{}_pool")}), "block1_conv1"
+        "caffe", BlockPattern(r"(block\d)_pool", {"post": before("{}_pool")}), "block1_conv1"
     ),
     "Xception": Application(
         "tf",
         BlockPattern(
             r"(block\d+)_sepconv1",
             # The last block has no addition; there it is the block's output.
-            {"residual": output("{}_pool", "{}_sepconv3_bn", "{}_sepconv2_act")},
+            {"residual": after("{}_pool", "{}_sepconv3_bn", "{}_sepconv2_act")},
         ),
     ),
-    "InceptionV3": Application("tf", BlockPattern(r"(mixed\d+)", {"post": output("{}")})),
+    "InceptionV3": Application("tf", BlockPattern(r"(mixed\d+)", {"post": after("{}")})),
     "InceptionResNetV2": Application(
         "tf",
         BlockPattern(
             r"(block\d+_\d+)_conv",
-            {"residual": output("{}_conv"), "post": output("{}_ac")},
+            {"residual": after("{}_conv"), "post": after("{}_ac")},
         ),
     ),
     "MobileNet": Application(
-        "tf", BlockPattern(r"(conv_pw_\d+)_relu", {"post": output("{}_relu")})
+        "tf", BlockPattern(r"(conv_pw_\d+)_relu", {"post": after("{}_relu")})
     ),
     "MobileNetV2": Application("tf", _MOBILENET_V2),
     "MobileNetV3": Application("own", _MOBILENET_V3),
@@ -112,19 +112,19 @@ _BLOCKS: Mapping[str, Application] = {
         "torch",
         BlockPattern(
             r"(conv\d_block\d+)_concat",
-            {"layer": output("{}_2_conv"), "post": output("{}_concat")},
+            {"layer": after("{}_2_conv"), "post": after("{}_concat")},
         ),
     ),
     "NASNet": Application(
         "tf",
-        BlockPattern(r"((?:normal|reduction)_concat_\w+)", {"post": output("{}")}),
+        BlockPattern(r"((?:normal|reduction)_concat_\w+)", {"post": after("{}")}),
     ),
     "EfficientNet": Application("own", _EFFICIENTNET, rescaled="stem_conv_pad"),
     "EfficientNetV2": Application("own", _EFFICIENTNET),
     "ConvNeXt": Application(
         "own",
         BlockPattern(
-            r"(\w+_stage_\d_block_\d+)_layer_scale", {"residual": output("{}_layer_scale")}
+            r"(\w+_stage_\d_block_\d+)_layer_scale", {"residual": after("{}_layer_scale")}
         ),
     ),
 }

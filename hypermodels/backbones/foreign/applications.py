@@ -25,7 +25,6 @@ import keras
 from hypermodels.backbones.blocks import HEAD, classifier
 from hypermodels.backbones.family import RESIZE, Family, Site, register_family
 from hypermodels.backbones.foreign.application_table import APPLICATIONS, Application
-from hypermodels.backbones.foreign.found_sites import sites_by_pattern
 from hypermodels.errors import BackboneError
 from hypermodels.graph.graft import copy_weights, graft, quick_statistics
 from hypermodels.image import ImageSpec
@@ -147,7 +146,7 @@ def _rescaled(layer: keras.layers.Layer) -> Callable[[Any], Any]:
 
 def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
     """One site a block of the network."""
-    return sites_by_pattern(model, known(settings).blocks)
+    return known(settings).blocks.sites(settings, model)
 
 
 def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] | None:
@@ -230,12 +229,12 @@ def files(settings: Mapping[str, Value]) -> tuple[Path, ...]:
 
 APPLICATION = register_family(
     Family(
-        "application",
-        KNOBS,
-        body,
-        sites,
-        ("post", "residual", "pre", "identity", "mid", "layer"),
-        "any classifier of keras.applications, from scratch or pretrained",
+        name="application",
+        knobs=KNOBS,
+        body=body,
+        sites=sites,
+        placements=("post", "residual", "pre", "identity", "mid", "layer"),
+        summary="any classifier of keras.applications, from scratch or pretrained",
         preprocess=preprocess,
         load=load,
         pretrained=lambda settings: settings["weights"] != "none",

@@ -342,12 +342,12 @@ def files(settings: Mapping[str, Value]) -> tuple[Path, ...]:
 
 MODEL = register_family(
     Family(
-        "model",
-        KNOBS,
-        body,
-        sites,
-        ("post", "pre"),
-        "your own functional Keras model",
+        name="model",
+        knobs=KNOBS,
+        body=body,
+        sites=sites,
+        placements=("post", "pre"),
+        summary="your own functional Keras model",
         preprocess=preprocess,
         load=load,
         pretrained=lambda settings: settings["initial_weights"] == "own",
