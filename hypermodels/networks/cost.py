@@ -7,136 +7,21 @@ is over its limits before a network is built for a trial.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import keras
-
 from hypermodels.attention import AttentionLayer, Mechanism, mechanism
 from hypermodels.attention.base import MapShape
-from hypermodels.backbones import Site
 from hypermodels.errors import BackboneError
-from hypermodels.graph.taps import Tap, tap_shape
-from hypermodels.graph.walk import Call, upstream
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
-from hypermodels.networks.network import build_backbone, mechanism_at, placements, taken_out
+from hypermodels.networks.counting import Cost
+from hypermodels.networks.description import BackboneDescription, Describe, describe_backbone
+from hypermodels.networks.network import mechanism_at, placements, taken_out
 from hypermodels.networks.placing import Placement
 from hypermodels.settings.configuration import Configuration, digest
 from hypermodels.settings.recipe import recipe_identity
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a network weighs.
-
-    Args:
-        parameters: Integer, all weights, batch-norm statistics included
-            (`model.count_params()`).
-        macs: Integer, multiply-adds of convolutions, dense layers and attention for one
-            image.
-    """
-
-    parameters: int
-    macs: int
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.parameters + other.parameters, self.macs + other.macs)
-
-    def __sub__(self, other: Cost) -> Cost:
-        return Cost(self.parameters - other.parameters, self.macs - other.macs)
-
-
-@dataclass(frozen=True)
-class BackboneDescription:
-    """What is known of a backbone without having it at hand.
-
-    Args:
-        cost: What it weighs, without attention.
-        sites: Where attention can go.
-        shapes: Height, width and channels of the map at each tap of the sites.
-        own: What each gate of its own weighs.
-    """
-
-    cost: Cost
-    sites: tuple[Site, ...]
-    shapes: Mapping[Tap, MapShape]
-    own: Mapping[Tap, Cost]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The description as JSON values; `from_dict` reads it back."""
-        return {
-            "cost": [self.cost.parameters, self.cost.macs],
-            "sites": [
-                {
-                    "name": site.name,
-                    "stage": site.stage,
-                    "block": site.block,
-                    "ports": {
-                        port: [tap.layer, tap.side, tap.index, *self.shapes[tap]]
-                        for port, tap in site.ports.items()
-                    },
-                    "own": None
-                    if site.own is None
-                    else [
-                        site.own.layer,
-                        site.own.index,
-                        self.own[site.own].parameters,
-                        self.own[site.own].macs,
-                    ],
-                }
-                for site in self.sites
-            ],
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> BackboneDescription:
-        """Reads what `to_dict` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: If it is something else.
-        """
-        shapes: dict[Tap, MapShape] = {}
-        own: dict[Tap, Cost] = {}
-        sites = []
-        for each in content["sites"]:
-            ports = {}
-            for port, (layer, side, index, *shape) in each["ports"].items():
-                height, width, channels = map(int, shape)
-                ports[str(port)] = tap = Tap(str(layer), side, int(index))
-                shapes[tap] = (height, width, channels)
-            gate = None
-            if each["own"] is not None:
-                layer, index, parameters, macs = each["own"]
-                gate = Tap(str(layer), "instead", int(index))
-                own[gate] = Cost(int(parameters), int(macs))
-            sites.append(
-                Site(str(each["name"]), int(each["stage"]), int(each["block"]), ports, gate)
-            )
-        parameters, macs = map(int, content["cost"])
-        return cls(Cost(parameters, macs), tuple(sites), shapes, own)
-
-
-Describe = Callable[[Mapping[str, Value], ImageSpec], BackboneDescription]
-"""From the resolved section `backbone` and the images to the description."""
-
-
-def describe_backbone(settings: Mapping[str, Value], image: ImageSpec) -> BackboneDescription:
-    """Builds a backbone and counts it.
-
-    Raises:
-        BackboneError: If it does not fit the images.
-    """
-    built = build_backbone(settings, image, blank=True)
-    taps = {tap for site in built.sites for tap in site.ports.values()}
-    return BackboneDescription(
-        cost_of(built.model),
-        built.sites,
-        {tap: tap_shape(built.model, tap) for tap in taps},
-        {site.own: cost_of_gate(built.model, site.own) for site in built.sites if site.own},
-    )
 
 
 class CostModel:
@@ -324,44 +209,3 @@ def _unfit(attended: list[_Attended]) -> str | None:
             f"attention's settings (maps {maps}; {given})"
         )
     return None
-
-
-def cost_of(model: keras.Model) -> Cost:
-    """Counts a built functional model layer by layer, attention layers included."""
-    return Cost(model.count_params(), sum(layer_macs(layer) for layer in model.layers))
-
-
-def cost_of_gate(model: keras.Model, gate: Tap) -> Cost:
-    """What a network's own gate weighs: all layers that serve nothing else.
-
-    Args:
-        model: The built backbone.
-        gate: Where the gate is multiplied in; its input that is not the gate's stays.
-    """
-
-    def past_the_gate(call: Call) -> list[Any]:
-        return [call.inputs[gate.index]] if call.operation.name == gate.layer else call.inputs
-
-    needed = {call.operation.name for call in upstream(model.outputs, past_the_gate)}
-    spare = [layer for layer in model.layers if layer.name not in needed]
-    parameters = sum(layer.count_params() for layer in spare)
-    return Cost(parameters, sum(layer_macs(layer) for layer in spare))
-
-
-def layer_macs(layer: keras.layers.Layer) -> int:
-    """Multiply-adds of one built layer for one image; zero for layers without any."""
-    if isinstance(layer, AttentionLayer):
-        shape = layer.input.shape
-        return layer.macs((shape[1], shape[2], shape[3]), layer.get_config())
-    if isinstance(layer, keras.layers.SeparableConv2D):
-        _, height, width, _ = layer.output.shape
-        kernels = (layer.depthwise_kernel, layer.pointwise_kernel)
-        return int(sum(math.prod(each.shape) for each in kernels) * height * width)
-    if isinstance(layer, keras.layers.DepthwiseConv2D | keras.layers.Conv2D):
-        # Every output position of a kernel's channel costs one pass over the kernel.
-        _, height, width, _ = layer.output.shape
-        return int(math.prod(layer.kernel.shape) * height * width)
-    if isinstance(layer, keras.layers.Dense):
-        positions = math.prod(layer.output.shape[1:-1])
-        return int(math.prod(layer.kernel.shape) * positions)
-    return 0

@@ -14,7 +14,8 @@ import numpy as np
 
 from hypermodels.errors import BackboneError
 from hypermodels.knobs import FloatRange, Value
-from hypermodels.networks.cost import Cost, CostModel, identity_of
+from hypermodels.networks.cost import CostModel, identity_of
+from hypermodels.networks.counting import Cost
 from hypermodels.settings.configuration import Configuration, combinations
 from hypermodels.settings.recipe import recipe_section
 from search.errors import SpaceError

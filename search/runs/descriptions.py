@@ -13,7 +13,7 @@ from hypermodels.backbones import family
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
-from hypermodels.networks.cost import BackboneDescription, describe_backbone
+from hypermodels.networks.description import BackboneDescription, describe_backbone
 from hypermodels.settings.configuration import digest
 from search.errors import RunDirectoryError
 from search.runs.records import BackboneDescribed

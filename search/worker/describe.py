@@ -7,7 +7,7 @@ from typing import Any
 
 from hypermodels.errors import BackboneError, reason_of
 from hypermodels.networks.checking import check_own_network
-from hypermodels.networks.cost import describe_backbone
+from hypermodels.networks.description import describe_backbone
 from search.messages import DescribeRequest
 from search.worker.train import Report
 

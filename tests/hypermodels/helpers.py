@@ -13,7 +13,7 @@ import numpy as np
 from hypermodels.attention import AttentionLayer, Mechanism, mechanisms
 from hypermodels.image import ImageSpec, Resize
 from hypermodels.knobs import Knob, Value
-from hypermodels.networks.cost import Cost
+from hypermodels.networks.counting import Cost
 from hypermodels.settings.configuration import Configuration
 
 LAYERED = tuple(entry for entry in mechanisms() if entry.layer is not None)

@@ -14,7 +14,8 @@ import pytest
 
 from hypermodels.attention import Mechanism, mechanism, mechanisms, register
 from hypermodels.attention import base as contract
-from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import cost_of
 from hypermodels.networks.network import attention_gates, build_network
 from hypermodels.settings.recipe import Budget
 from hypermodels.training.compile import compile_model

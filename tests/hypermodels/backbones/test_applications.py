@@ -15,7 +15,8 @@ from hypermodels.attention import AttentionLayer, mechanisms
 from hypermodels.backbones.foreign.applications import APPLICATIONS, load
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
-from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import cost_of
 from hypermodels.networks.network import Backbone, build_backbone, build_network, placements
 from hypermodels.settings.configuration import Configuration
 from tests.hypermodels.helpers import images, numpy

@@ -23,7 +23,8 @@ from hypermodels.graph.graft import copy_weights
 from hypermodels.graph.taps import tap_shape
 from hypermodels.image import ImageSpec
 from hypermodels.networks import network
-from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import cost_of
 from hypermodels.networks.network import backbone_model, build_backbone, build_network, placements
 from hypermodels.settings.configuration import Configuration
 from tests.hypermodels.helpers import (

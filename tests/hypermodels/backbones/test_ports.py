@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from hypermodels.attention import AttentionLayer, Mechanism
 from hypermodels.backbones import RESIDUAL_PLACEMENTS
-from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import cost_of
 from hypermodels.networks.network import build_network
 from hypermodels.settings.recipe import Budget
 from hypermodels.training.compile import compile_model

@@ -16,7 +16,8 @@ from hypermodels.backbones.foreign.user_model import files
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import KnobError
-from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import cost_of
 from hypermodels.networks.network import backbone_model, build_backbone, build_network
 from hypermodels.settings.configuration import Configuration
 from hypermodels.settings.recipe import Budget

@@ -13,7 +13,8 @@ from hypermodels.backbones import families
 from hypermodels.hypermodel import AttentionHyperModel
 from hypermodels.knobs import Choice, KnobError, Setting, Value
 from hypermodels.knobs.per_stage import StagedSection, settings_in
-from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import cost_of
 from hypermodels.networks.network import build_backbone, build_network
 from hypermodels.settings.configuration import (
     Configuration,

@@ -12,7 +12,8 @@ import pytest
 from hypermodels.attention import Mechanism
 from hypermodels.backbones import RESIDUAL_PLACEMENTS
 from hypermodels.image import ImageSpec
-from hypermodels.networks.cost import CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import cost_of
 from hypermodels.networks.network import build_network
 from hypermodels.settings.configuration import Configuration
 from tests.hypermodels.helpers import LAYERED, RESNETS, TINY, configuration, counted
@@ -59,12 +60,14 @@ def test_macs_of_other_layers() -> None:
 
 
 def test_a_backbone_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hypermodels.networks import cost
+    from hypermodels.networks import description
 
     calls: list[Any] = []
-    real = cost.build_backbone
+    real = description.build_backbone
     monkeypatch.setattr(
-        cost, "build_backbone", lambda *args, **more: calls.append(args) or real(*args, **more)
+        description,
+        "build_backbone",
+        lambda *args, **more: calls.append(args) or real(*args, **more),
     )
     model = CostModel(TINY)
     for attention in ({}, {"type": "se"}, {"type": "cbam"}, {"type": "cbam", "stages": "last"}):

@@ -14,7 +14,7 @@ from hypermodels.errors import BackboneError
 from hypermodels.graph.remake import objects_of
 from hypermodels.image import ImageSpec
 from hypermodels.networks.checking import check_own_network
-from hypermodels.networks.cost import BackboneDescription, describe_backbone
+from hypermodels.networks.description import BackboneDescription, describe_backbone
 from hypermodels.networks.network import build_network
 from hypermodels.networks.serving import serving_model
 from hypermodels.settings.configuration import Configuration

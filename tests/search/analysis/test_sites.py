@@ -13,7 +13,8 @@ import pytest
 
 from hypermodels.attention import AttentionLayer
 from hypermodels.image import ImageSpec
-from hypermodels.networks.cost import Cost, CostModel, cost_of
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.counting import Cost, cost_of
 from hypermodels.networks.network import build_network
 from hypermodels.settings.configuration import Configuration
 from search.analysis.sites import site_table

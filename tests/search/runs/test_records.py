@@ -9,7 +9,8 @@ import random
 import pytest
 
 from hypermodels.image import ImageSpec
-from hypermodels.networks.cost import BackboneDescription, CostModel, describe_backbone
+from hypermodels.networks.cost import CostModel
+from hypermodels.networks.description import BackboneDescription, describe_backbone
 from hypermodels.settings.configuration import Configuration, digest
 from search.errors import CbamSearchError
 from search.runs.descriptions import Descriptions
