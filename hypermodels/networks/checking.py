@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from hypermodels.backbones.foreign.user_model import NORMALISE, frozen_layers, own_model
+from hypermodels.backbones.foreign.given_model import NORMALISE
+from hypermodels.backbones.foreign.user_model import frozen_layers, own_model
 from hypermodels.errors import BackboneError, some_of
 from hypermodels.graph.graft import canonical_names, copy_weights
 from hypermodels.image import ImageSpec
