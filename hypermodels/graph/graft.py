@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from hypermodels.errors import BackboneError, reason_of
+from hypermodels.graph.passing import passed_through
 from hypermodels.graph.remake import made_anew
 from hypermodels.graph.weights import copy_layer
 
@@ -81,7 +82,7 @@ def graft(
             name in the other arguments is none of its layers', or joined layers take
             different tensors.
     """
-    flat_input = _single(model)
+    _check_single(model)
     changes, instead = changed or {}, replaced or {}
     names = canonical_names(model)
     known = list(names.values())
@@ -94,7 +95,6 @@ def graft(
         )
     made: dict[int, str] = {}
     joins: dict[str, tuple[Any, Any]] = {}
-    outputs = inputs
 
     def make(operation: Any) -> Any:
         name = names[operation.name]
@@ -103,7 +103,6 @@ def graft(
         return fresh
 
     def call(operation: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal outputs  # the output's own call is the last, for there is but one output
         name = made[id(operation)]
         if name in entrance:
             join, tensor = entrance[name], args[0]
@@ -116,15 +115,10 @@ def graft(
                 )
             args = (joins[join][1], *args[1:])
         if name in instead:
-            outputs = instead[name](args[0])
-        else:
-            outputs = args[0] if name in dropped else _called(operation, args, kwargs)
-        return outputs
+            return instead[name](args[0])
+        return args[0] if name in dropped else _called(operation, args, kwargs)
 
-    keras.models.clone_model(
-        model, input_tensors=flat_input(inputs), clone_function=make, call_function=call
-    )
-    return outputs
+    return passed_through(model, inputs, make, call)
 
 
 def copy_weights(
@@ -175,8 +169,8 @@ def _called(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
         ) from error
 
 
-def _single(model: keras.Model) -> Any:
-    """A function that packs one tensor as the model takes its input."""
+def _check_single(model: keras.Model) -> None:
+    """Refuses a model that is not functional with one input and one output."""
     functional = hasattr(model, "operations") and not isinstance(model, keras.Sequential)
     if not functional or len(model.inputs) != 1 or len(model.outputs) != 1:
         raise BackboneError(
@@ -184,7 +178,6 @@ def _single(model: keras.Model) -> Any:
             f"Received: a {type(model).__name__} called {model.name!r}. "
             "Build it with keras.Model(inputs, outputs)."
         )
-    return lambda tensor: keras.tree.map_structure(lambda _: tensor, model.input)
 
 
 def _snake_case(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from hypermodels.graph.passing import passed_through
 from hypermodels.graph.remake import made_anew
 from hypermodels.graph.weights import copy_layer
 
@@ -68,22 +69,14 @@ def serving_model(network: keras.Model) -> keras.Model:
     """
     images = keras.Input(network.input.shape[1:], dtype="float32", name="image")
     raw = RawImages(name="raw_images", dtype="float32")(images)
-    scores = raw
 
     def infer(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal scores  # the output's own call is the last, for there is but one output
         # Keras passes it on to the layers within, also where a layer does not ask for it.
         if isinstance(layer, keras.layers.Layer) and _may_train(layer):
             kwargs["training"] = False
-        scores = layer(*args, **kwargs)
-        return scores
+        return layer(*args, **kwargs)
 
-    keras.models.clone_model(
-        network,
-        input_tensors=keras.tree.map_structure(lambda _: raw, network.input),
-        clone_function=lambda layer: made_anew(layer, name=layer.name),
-        call_function=infer,
-    )
+    scores = passed_through(network, raw, lambda layer: made_anew(layer, name=layer.name), infer)
     model = keras.Model(images, scores, name=network.name)
     for layer in network.layers:
         if layer.weights:
