@@ -36,8 +36,8 @@ class BlockPattern:
         anchor: Regular expression of a layer that every block has once; its first group
             is what the names of the block's layers have in common, and a group called
             `stage` its stage, if the name says it.
-        ports: Mapping from a port to the taps it can be, the first that is there counts;
-            `{}` in a layer's name stands for the first group.
+        ports: Mapping from a port to its candidate taps, of which the first whose layer
+            exists is used; `{}` in a layer's name stands for the first group.
         own: The layer that multiplies the block by a gate of its own, or nothing.
         name: What the block is called, with `{}` for the first group.
         stages: The stage of each block in the order of the network. Where neither this nor

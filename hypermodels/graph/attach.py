@@ -33,8 +33,8 @@ def attach(
 
     Args:
         model: Functional `keras.Model`. It is left as it is.
-        attention: Mapping from each tap to the layer to call there; `None` lets pass what
-            is there, which at a tap of side `"instead"` takes the layer out.
+        attention: Mapping from each tap to the layer to call there. `None` inserts nothing;
+            at a tap of side `"instead"` it takes the tapped layer out.
         seed: Integer; every layer's initial weights are derived from it and from the
             layer's name.
         copy_weights: Boolean. If `True`, weights are copied from `model` by layer name

@@ -49,8 +49,8 @@ def build_backbone(
     Args:
         settings: The resolved section `backbone`.
         image: The `ImageSpec`.
-        blank: Boolean, whether weights may be left without values, for who looks at layers
-            and shapes alone. Those of a family that brings some along never are.
+        blank: Boolean, whether to skip drawing weights, for callers that need layers and
+            shapes alone. Ignored for families that may come with weights.
 
     Raises:
         BackboneError: If the network does not fit the images.
