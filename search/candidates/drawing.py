@@ -65,7 +65,7 @@ class Drawing:
 
         A network that is `known` comes as it was drawn first, under the same name.
         """
-        entropy = [int(self._space.search["seed"]), *map(_number, purpose)]
+        entropy = [self._space.search.seed, *map(_number, purpose)]
         random = np.random.Generator(np.random.PCG64(np.random.SeedSequence(entropy)))
         misses = 0
         for draw in self._draws(random):

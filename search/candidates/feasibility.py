@@ -32,7 +32,7 @@ def check_feasible(space: Space, costs: CostModel, progress: Progress = no_progr
             its constraints, or a value on offer fits no configuration; the message gives
             the reasons.
     """
-    SampledCandidates(space, costs, [int(space.search["max_epochs"])], progress).check()
+    SampledCandidates(space, costs, [space.search.max_epochs], progress).check()
     for name in sorted(path for path, (_, knob, _) in space.tuned().items() if knob.may_misfit):
         for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
             reason = _fits_nowhere(space, costs, name, value)

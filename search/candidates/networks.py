@@ -138,7 +138,8 @@ class Networks:
                 )
 
     def _limits(self) -> dict[str, int]:
-        limits = {name: int(self._space.constraints[f"max_{name}"]) for name in _COSTS}
+        constraints = self._space.constraints
+        limits = {"parameters": constraints.max_parameters, "macs": constraints.max_macs}
         return {name: limit for name, limit in limits.items() if limit}
 
     def _least(self) -> Cost | None:
@@ -160,7 +161,6 @@ class Networks:
         return Cost(min(cost.parameters for cost in costs), min(cost.macs for cost in costs))
 
 
-_COSTS = ("parameters", "macs")
 _MOST_BACKBONES = 64
 """Backbones that are built to find the smallest; each takes a tenth of a second or more."""
 

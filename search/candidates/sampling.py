@@ -36,7 +36,7 @@ class SampledCandidates:
     ) -> None:
         self._space = space
         self.drawing = Drawing(space, costs, progress)
-        self._brackets = [brackets(budget, int(space.search["factor"])) for budget in budgets]
+        self._brackets = [brackets(budget, space.search.factor) for budget in budgets]
         self._first: dict[tuple[int, int], list[Candidate]] = {}
         self._drawn: dict[str, Candidate] = {}
         self._drawn_by: list[dict[str, Candidate]] = []

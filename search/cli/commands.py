@@ -186,7 +186,7 @@ def _run_search(run: Run, options: argparse.Namespace, console: Console, signals
     from search.driver.tuner import SearchTuner
     from search.executors.devices import default_workers
 
-    workers = options.workers or default_workers(int(run.space.search["threads"]))
+    workers = options.workers or default_workers(run.space.search.threads)
     print_prose(console, _opening(run, workers))
     print_notices(console, run.notices)
     narrator = Narrator(signals.check)

@@ -104,7 +104,7 @@ class Progress:
 
     def _line(self, trial: TrialState) -> str:
         done = len(self._run.state.outcomes())
-        objective = self._run.space.search["objective"]
+        objective = self._run.state.objective
         what = (
             f"failed: {trial.reason}"
             if trial.status == FAILED
@@ -148,7 +148,7 @@ class Progress:
             parts.append(
                 Text.assemble(
                     ("best     ", "bold green"),
-                    f"{printable(trial.trial_id):<8} {self._run.space.search['objective']} ",
+                    f"{printable(trial.trial_id):<8} {self._run.state.objective} ",
                     (shown(trial.score), "bold"),
                     f" after {counted(trial.epochs, 'epoch')}  {self._values(trial)}",
                     overflow="ellipsis",

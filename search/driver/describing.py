@@ -61,7 +61,7 @@ def describe_foreign(
                 "search.worker.describe:describe",
                 DescribeRequest(settings, image),
                 "backbone",
-                int(space.search["threads"]),
+                space.search.threads,
                 scratch / "output.log",
             )
             what = f"{space.source}: backbone.model: {settings['model']} could not be tried"

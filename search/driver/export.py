@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ def export_best(run: Run, executor: Executor, progress: Progress) -> Exported:
         run_to_end(executor, task, check, f"{training} failed", ExportError)
     metrics: dict[str, Any] = {
         "trial": best.trial_id,
-        "objective": run.space.search["objective"],
+        "objective": run.state.objective,
         "score": best.score,
         "parameters": best.parameters,
         "macs": best.macs,
@@ -123,12 +123,12 @@ def fixed_space(run: Run, best: TrialState) -> str:
     """A trial's configuration as a space with nothing tuned."""
     content = {
         **best.configuration.to_dict(),
-        "data": dict(run.space.data),
-        "search": dict(run.space.search),
+        "data": asdict(run.space.data),
+        "search": asdict(run.space.search),
     }
     head = (
         f"# Trial {best.trial_id} of a search over {printable(run.space.source)}: "
-        f"{run.space.search['objective']} {best.score} after {best.epochs} epochs.\n"
+        f"{run.state.objective} {best.score} after {best.epochs} epochs.\n"
     )
     return head + yaml.safe_dump(content, sort_keys=False)
 

@@ -20,7 +20,7 @@ from search.algorithms.trials import TrialSpec
 from search.errors import START_ANEW, RunDirectoryError
 from search.runs.layout import trial_folder
 from search.runs.state import COMPLETED, FAILED, RUNNING, RunState, TrialState
-from search.space.definition import OBJECTIVES
+from search.space.settings import direction_of
 from search.space.space import Space, tuned_values
 from search.storage.entries import ensure_folder, read_bytes
 from search.storage.files import storage_errors, write_text
@@ -45,9 +45,8 @@ class SearchOracle(kt.Oracle):
         state: RunState,
         hypermodel: AttentionHyperModel,
     ) -> None:
-        name = str(space.search["objective"])
-        seed = int(space.search["seed"])
-        super().__init__(objective=kt.Objective(name, OBJECTIVES[name]), seed=seed)
+        name, seed = space.search.objective, space.search.seed
+        super().__init__(objective=kt.Objective(name, direction_of(name)), seed=seed)
         self.seed = self._seed_state = seed  # KerasTuner draws another one where it is 0
         self.verbose = 0
         self._space = space
@@ -108,10 +107,10 @@ class SearchOracle(kt.Oracle):
         return {
             **state,
             "ongoing_trials": {},  # a run that is not driven has none, however it was left
-            "hyperband_iterations": search["hyperband_iterations"],
-            "max_epochs": search["max_epochs"],
+            "hyperband_iterations": search.hyperband_iterations,
+            "max_epochs": search.max_epochs,
             "min_epochs": 1,
-            "factor": search["factor"],
+            "factor": search.factor,
             "brackets": self._bracket_views(),
             "current_bracket": 0,
             "current_iteration": 0,
@@ -200,7 +199,7 @@ class SearchOracle(kt.Oracle):
         for epoch, metrics in enumerate(curve[first : state.epochs], first + 1):
             for name, value in metrics.items():
                 if not trial.metrics.exists(name):
-                    trial.metrics.register(name, _direction(name))
+                    trial.metrics.register(name, direction_of(name))
                 trial.metrics.update(name, value, step=epoch)
 
     def _bracket_views(self) -> list[dict[str, Any]]:
@@ -213,11 +212,6 @@ class SearchOracle(kt.Oracle):
             )
             view["rounds"][plan.rung].append({"past_id": plan.parent, "id": plan.trial_id})
         return list(views.values())
-
-
-def _direction(metric: str) -> str:
-    """Whether a metric of training or of validation is the better the `"max"` or the `"min"`."""
-    return OBJECTIVES["val_" + metric.removeprefix("val_")]
 
 
 def _write_if_changed(path: Path, text: str) -> None:

@@ -199,7 +199,7 @@ class SearchTuner(kt.Tuner):
         return trial_folder(self._run.path, trial_id) / "output.log"
 
     def _end_hung_workers(self) -> None:
-        limit = float(self._run.space.search["epoch_time_limit"])
+        limit = self._run.space.search.epoch_time_limit
         if limit:
             for worker in self._executor.silent(limit):
                 self._executor.kill_worker(worker, f"it finished no epoch within {limit:g} s")
@@ -213,7 +213,7 @@ class SearchTuner(kt.Tuner):
         elif isinstance(event, TrialDone):
             state = self._run.state.trials[event.trial_id]
             metrics = self._run.state.curves[state.lineage][state.epochs - 1]
-            score = metrics[str(self._run.space.search["objective"])]
+            score = metrics[self._run.state.objective]
             profile = event.result.get("profile")
             self._end(event.trial_id, COMPLETED, score, "", event.seconds, profile)
         elif isinstance(event, TrialFailed):
@@ -307,15 +307,15 @@ class SearchTuner(kt.Tuner):
 def hypermodel_of(run: Run) -> AttentionHyperModel:
     """What a run searches over, as KerasTuner takes it."""
     space, images = run.space, run.info.train_count
-    batch_size = int(space.data["batch_size"])
+    batch_size = space.data.batch_size
     steps = max(1, images // min(batch_size, images))
     return AttentionHyperModel(
         image_spec(run.info),
-        Budget(int(space.search["max_epochs"]), steps),
+        Budget(space.search.max_epochs, steps),
         backbone=space.settings["backbone"],
         attention=space.settings["attention"],
         recipe=space.settings["recipe"],
-        seed=int(space.search["seed"]),
+        seed=space.search.seed,
         batch_size=batch_size,
     )
 
@@ -339,14 +339,14 @@ def algorithm_of(run: Run, costs: CostModel, progress: Progress = no_progress) -
     search = run.space.search
     budgets = run.state.budgets
     # A space is looked at before a run begins, but a journal may come from anywhere.
-    count = sum(first_rung_trials(epochs, int(search["factor"])) for epochs in budgets)
+    count = sum(first_rung_trials(epochs, search.factor) for epochs in budgets)
     if count > MAX_TRIALS:
         raise RunDirectoryError(
             f"the journal of {run.path} tells of a search that begins with {count:,} trials; a "
             f"search has {MAX_TRIALS:,} at most. Restore the journal from a copy. {START_ANEW}"
         )
     candidates = SampledCandidates(run.space, costs, budgets, progress)
-    return Hyperband(budgets, int(search["factor"]), candidates, run.space.maximise)
+    return Hyperband(budgets, search.factor, candidates, run.space.maximise)
 
 
 def assignment_of(run: Run, trial: TrialSpec) -> Assignment:
@@ -358,9 +358,9 @@ def assignment_of(run: Run, trial: TrialSpec) -> Assignment:
         trial.candidate.configuration.to_dict(),
         trial.epochs,
         trial.full_epochs,
-        int(search["seed"]),
-        int(run.space.data["batch_size"]),
-        int(search["threads"]),
-        str(search["objective"]),
+        search.seed,
+        run.space.data.batch_size,
+        search.threads,
+        search.objective,
         Path(run.path).resolve(),
     )

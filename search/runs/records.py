@@ -30,7 +30,7 @@ from search.runs.shapes import (
     string,
     tuple_of,
 )
-from search.space.definition import OBJECTIVES
+from search.space.settings import OBJECTIVES
 
 FORMAT = 1
 

@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,7 @@ def guard(space: Space, path: Path) -> SearchExtended | None:
             f"{START_ANEW}"
         )
     if budgets and budgets != state.budgets:
-        return SearchExtended(search=dict(space.search), budgets=list(budgets))
+        return SearchExtended(search=asdict(space.search), budgets=list(budgets))
     return None
 
 

@@ -23,7 +23,7 @@ from search.runs.records import (
     from_record,
     malformed,
 )
-from search.space.definition import OBJECTIVES
+from search.space.settings import direction_of
 
 RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 """A trial's status, in KerasTuner's words."""
@@ -131,7 +131,7 @@ class RunState:
     @property
     def maximise(self) -> bool:
         """Whether a greater score is better."""
-        return OBJECTIVES[self.objective] == "max"
+        return direction_of(self.objective) == "max"
 
     def apply(self, record: Record) -> None:
         """Takes a record into account; one of a later version's type changes nothing.

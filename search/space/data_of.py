@@ -17,11 +17,11 @@ from search.space.space import Space
 
 def split_settings(space: Space) -> SplitSettings:
     """The space's `data:` section as the data package takes it."""
-    validation = float(space.data["validation"])
+    validation = space.data.validation
     return SplitSettings(
         int(validation) if validation >= 1 else validation,
-        int(space.data["limit"]) or None,
-        int(space.search["seed"]),
+        space.data.limit or None,
+        space.search.seed,
     )
 
 
@@ -44,7 +44,7 @@ def image_of_data(space: Space, progress: Progress = no_progress) -> tuple[Image
     Raises:
         DataError: If the search would refuse the data.
     """
-    name = str(space.data["name"])
+    name = space.data.name
     if name in CIFAR_CLASSES:
         return ImageSpec((32, 32, 3), CIFAR_CLASSES[name]), []
     dataset = dataset_of(space, progress)
@@ -58,9 +58,9 @@ def image_of(dataset: Dataset) -> ImageSpec:
 
 def dataset_of(space: Space, progress: Progress) -> Dataset:
     return load_dataset(
-        str(space.data["name"]),
-        test_fraction=float(space.data["test_fraction"]),
-        image_size=int(space.data["image_size"]) or None,
+        space.data.name,
+        test_fraction=space.data.test_fraction,
+        image_size=space.data.image_size or None,
         progress=progress,
     )
 

@@ -13,12 +13,7 @@ from typing import Any
 from hypermodels.knobs import Knob, KnobError, Section
 from hypermodels.settings.configuration import sections
 from hypermodels.settings.presets import PRESETS
-
-OBJECTIVES: Mapping[str, str] = {
-    "val_accuracy": "max",
-    "val_loss": "min",
-}
-"""What a search can optimise, and in which direction."""
+from search.space.settings import OBJECTIVES
 
 _COUNT_SUFFIXES = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -169,7 +164,7 @@ PLAIN_SECTIONS: Mapping[str, tuple[Knob, ...]] = {
     "search": SEARCH,
     "constraints": CONSTRAINTS,
 }
-"""Sections whose keys are fixed, never tuned. A limit that is not set is 0."""
+"""Sections whose keys are fixed, never tuned; `settings.py` has a class for each."""
 
 PRESET_NAMES = tuple(PRESETS)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
-from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, as_written
+from hypermodels.knobs import Knob, KnobError, Section, Setting, as_written
 from hypermodels.knobs.per_stage import PER_STAGE, by_stage, stage_key
 from hypermodels.settings.configuration import sections
 from search.errors import did_you_mean
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
+from search.space.settings import Constraints, DataSettings, SearchSettings
 from search.space.space import Space
 from search.space.yaml_nodes import Node
 from search.space.yaml_settings import advice, read_setting, read_value
@@ -63,7 +64,14 @@ class SpaceReader:
         }
         self.stages_of_their_own(settings, root)
         presets = self.presets(root.value.get("presets", Node([], root.line)))
-        return Space(settings, source=self.source, presets=presets, **plain)
+        return Space(
+            settings,
+            DataSettings(**plain["data"]),
+            SearchSettings(**plain["search"]),
+            Constraints(**plain["constraints"]),
+            presets,
+            self.source,
+        )
 
     def stages_of_their_own(
         self, settings: Mapping[str, Mapping[str, Setting]], root: Node
@@ -148,9 +156,9 @@ class SpaceReader:
         accepted = section.accept(entries, read_setting, refuse, idle=False)
         return {key: accepted[key] for key in entries if key in accepted}
 
-    def plain_section(self, name: str, knobs: tuple[Knob, ...], node: Node) -> dict[str, Value]:
+    def plain_section(self, name: str, knobs: tuple[Knob, ...], node: Node) -> dict[str, Any]:
         by_name = {knob.name: dataclasses.replace(knob, tunable=False) for knob in knobs}
-        values = {knob.name: knob.default for knob in knobs}
+        values: dict[str, Any] = {knob.name: knob.default for knob in knobs}
         for key, entry in self.entries(name, node, by_name.get, by_name).items():
             knob = by_name[key]
             if self._written_out and entry.value == knob.default:

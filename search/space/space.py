@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from hypermodels.knobs import (
@@ -23,7 +23,8 @@ from hypermodels.settings.configuration import Configuration, sections
 from hypermodels.settings.presets import preset
 from search.algorithms.brackets import MAX_TRIALS, first_rung_trials
 from search.errors import SpaceError
-from search.space.definition import OBJECTIVES, PLAIN_SECTIONS
+from search.space.definition import PLAIN_SECTIONS
+from search.space.settings import Constraints, DataSettings, SearchSettings, direction_of
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,24 @@ class Space:
     Args:
         settings: Mapping from `backbone`, `attention` and `recipe` to their settings: a
             value where the space fixes, a domain where it tunes.
-        data: The resolved section `data`.
-        search: The resolved section `search`.
-        constraints: The resolved section `constraints`.
+        data: The section `data`.
+        search: The section `search`.
+        constraints: The section `constraints`.
         presets: Names of attention settings that every search tries.
         source: String, the file or the shipped name, for messages.
     """
 
     settings: Mapping[str, Mapping[str, Setting]]
-    data: Mapping[str, Value]
-    search: Mapping[str, Value]
-    constraints: Mapping[str, Value]
+    data: DataSettings
+    search: SearchSettings
+    constraints: Constraints
     presets: tuple[str, ...]
     source: str
 
     @property
     def maximise(self) -> bool:
         """Whether a greater objective is better."""
-        return OBJECTIVES[str(self.search["objective"])] == "max"
+        return direction_of(self.search.objective) == "max"
 
     def tuned(self) -> dict[str, tuple[Section, Knob, Domain]]:
         """The tuned knobs by full name, in the order of the space."""
@@ -66,10 +67,11 @@ class Space:
         Raises:
             SpaceError: If it has.
         """
-        keys = ("max_epochs", "factor", "hyperband_iterations")
-        count = first_rung_trials(*(int(self.search[key]) for key in keys))
+        search = self.search
+        epochs, factor, iterations = search.max_epochs, search.factor, search.hyperband_iterations
+        count = first_rung_trials(epochs, factor, iterations)
         if count > MAX_TRIALS:
-            given = ", ".join(f"{key} {self.search[key]}" for key in keys)
+            given = f"max_epochs {epochs}, factor {factor}, hyperband_iterations {iterations}"
             raise SpaceError(
                 f"{self.source}: the search would begin with {count:,} trials ({given}); at most "
                 f"{MAX_TRIALS:,} are possible. Choose fewer max_epochs, a larger factor or fewer "
@@ -87,16 +89,15 @@ class Space:
     def override(self, section: Literal["data", "search"], **values: Value | None) -> Space:
         """A copy with some keys of `data` or `search` replaced; `None` leaves a key."""
         knobs = {knob.name: knob for knob in PLAIN_SECTIONS[section]}
-        changed = dict(getattr(self, section))
+        changed = {}
         for name, value in values.items():
             if value is not None:
                 try:
                     changed[name] = knobs[name].accept(value)
                 except KnobError as error:
                     raise SpaceError(f"{section}.{name}: {error}.") from error
-        if section == "data":
-            return dataclasses.replace(self, data=changed)
-        return dataclasses.replace(self, search=changed)
+        settings: Any = dataclasses.replace(getattr(self, section), **changed)
+        return dataclasses.replace(self, **{section: settings})
 
     def to_dict(self) -> dict[str, Any]:
         """The space as plain values, every default written out; equal spaces are equal."""
@@ -116,9 +117,9 @@ class Space:
         }
         return {
             **tuned,
-            "data": dict(self.data),
-            "search": dict(self.search),
-            "constraints": dict(self.constraints),
+            "data": asdict(self.data),
+            "search": asdict(self.search),
+            "constraints": asdict(self.constraints),
             "presets": list(self.presets),
         }
 

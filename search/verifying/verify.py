@@ -64,7 +64,7 @@ def verify(path: Path, *, repair: bool = False) -> Findings:
             run = Run(path, space, info, journal, state, resumed=True)
             _check_against_search(run, repair, findings)
         _check_curves(journal.records, state, findings)
-        _check_scores(state, str(space.search["objective"]), findings)
+        _check_scores(state, findings)
         check_data(path, findings)
         check_checkpoints(path, state, findings)
         with findings.of("the exported model"):
@@ -123,7 +123,7 @@ def _check_curves(records: list[Record], state: RunState, findings: Findings) ->
             )
 
 
-def _check_scores(state: RunState, objective: str, findings: Findings) -> None:
+def _check_scores(state: RunState, findings: Findings) -> None:
     """Every finished trial's score is the objective at its last epoch; no other has one."""
     for name, times in Counter(state.end_order).items():
         if times > 1:
@@ -140,8 +140,8 @@ def _check_scores(state: RunState, objective: str, findings: Findings) -> None:
                 f"trial {name} finished after {trial.epochs} epochs, but the journal has "
                 f"{len(curve)} of its training"
             )
-        elif (last := curve[trial.epochs - 1].get(objective)) != trial.score:
+        elif (last := curve[trial.epochs - 1].get(state.objective)) != trial.score:
             findings.add(
-                f"trial {name} has the score {trial.score}, but its {objective} after epoch "
+                f"trial {name} has the score {trial.score}, but its {state.objective} after epoch "
                 f"{trial.epochs} is {last}"
             )

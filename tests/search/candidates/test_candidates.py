@@ -29,7 +29,7 @@ BACKBONE = "backbone: {family: resnet_v1, depth: 8}\n"
 
 
 def sampled(space: Space, costs: CostModel) -> SampledCandidates:
-    budgets = (int(space.search["max_epochs"]),) * 3  # what is not asked for is not drawn
+    budgets = (space.search.max_epochs,) * 3  # what is not asked for is not drawn
     return SampledCandidates(space, costs, budgets)
 
 
@@ -42,7 +42,7 @@ def firsts(
 ) -> dict[int, list[Candidate]]:
     """The first rungs of an iteration by bracket, each as wide as Hyperband asks."""
     candidates = sampled(space, costs)
-    plan = brackets(int(space.search["max_epochs"]), int(space.search["factor"]))
+    plan = brackets(space.search.max_epochs, space.search.factor)
     return {
         bracket.number: list(candidates.first(iteration, bracket.number, bracket.rungs[0].places))
         for bracket in plan
@@ -118,7 +118,7 @@ def test_no_network_comes_twice_in_an_iteration(shipped: Space) -> None:
 
 
 def test_every_place_is_taken(shipped: Space) -> None:
-    plan = brackets(int(shipped.search["max_epochs"]), int(shipped.search["factor"]))
+    plan = brackets(shipped.search.max_epochs, shipped.search.factor)
     found = firsts(shipped)
     assert {number: len(bracket) for number, bracket in found.items()} == {
         bracket.number: bracket.rungs[0].places for bracket in plan

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from hypermodels.backbones import families
 from hypermodels.knobs import Choice, FloatRange, IntRange
 from hypermodels.settings.presets import PRESETS
 from search.errors import SpaceError
-from search.space.definition import SEARCH, tuned_sections
+from search.space.definition import PLAIN_SECTIONS, SEARCH, tuned_sections
 from search.space.loading import load_space, parse_space, recorded_space, shipped_spaces
+from search.space.settings import Constraints
 from search.space.space import Space, depends_on_tuning, tuned_values
 from search.space.yaml_nodes import MAX_BYTES, MAX_DEPTH, read_yaml
 from tests.script import script
@@ -108,7 +110,7 @@ def test_the_kinds_of_settings() -> None:
             "warmup": FloatRange(0.0, 0.1, "linear"),
         },
     }
-    assert space.constraints == {"max_parameters": 300_000, "max_macs": 1_500_000_000}
+    assert space.constraints == Constraints(max_parameters=300_000, max_macs=1_500_000_000)
     assert list(space.tuned()) == [
         "backbone.depth",
         "attention.type",
@@ -122,10 +124,9 @@ def test_the_kinds_of_settings() -> None:
 def test_what_is_left_out_has_its_default() -> None:
     space = parse_space("backbone: {}")
     expected = {"objective": "val_accuracy", "max_epochs": 27, "factor": 3, "seed": 0}
-    assert expected.items() <= space.search.items()
-    assert list(space.search) == [knob.name for knob in SEARCH]
-    assert space.data["name"] == "cifar10" and space.data["validation"] == 0.1
-    assert space.constraints == {"max_parameters": 0, "max_macs": 0}
+    assert expected.items() <= asdict(space.search).items()
+    assert space.data.name == "cifar10" and space.data.validation == 0.1
+    assert space.constraints == Constraints(max_parameters=0, max_macs=0)
     assert space.presets == ()
     assert not depends_on_tuning(space) and not space.tuned()
     assert space.configuration({}).attention == {"type": "none"}
@@ -153,6 +154,12 @@ def test_numbers_without_a_dot_are_numbers() -> None:
     assert quoted == (
         "my.yaml:2: recipe.weight_decay: expected a number from 0 to 10. Received: '1e-5'."
     )
+
+
+def test_a_plain_section_has_its_keys_in_the_order_of_their_knobs() -> None:
+    written = parse_space("backbone: {}").to_dict()
+    for name, knobs in PLAIN_SECTIONS.items():
+        assert list(written[name].items()) == [(knob.name, knob.default) for knob in knobs]
 
 
 def test_the_objective_decides_the_direction() -> None:
@@ -185,9 +192,9 @@ def test_presets_take_the_defaults_of_what_is_tuned() -> None:
 def test_override_replaces_single_keys() -> None:
     space = parse_space("backbone: {}\nsearch: {max_epochs: 9, seed: 3}")
     other = space.override("search", max_epochs=27, seed=None)
-    assert (other.search["max_epochs"], other.search["seed"]) == (27, 3)
-    assert (space.search["max_epochs"], space.search["seed"]) == (9, 3)
-    assert other.override("data", name="cifar100").data["name"] == "cifar100"
+    assert (other.search.max_epochs, other.search.seed) == (27, 3)
+    assert (space.search.max_epochs, space.search.seed) == (9, 3)
+    assert other.override("data", name="cifar100").data.name == "cifar100"
     with pytest.raises(SpaceError, match=r"^search\.max_epochs: expected .* Received: 0\.$"):
         space.override("search", max_epochs=0)
     with pytest.raises(SpaceError, match=r"^data\.name: expected a name or a path"):
@@ -601,7 +608,8 @@ TAKEN = {
 @pytest.mark.parametrize("text", TAKEN)
 def test_a_habit_is_taken_for_what_it_means(text: str) -> None:
     section, expected = TAKEN[text]
-    assert expected.items() <= getattr(parse_space(B + text), section).items()
+    space = parse_space(B + text)
+    assert expected.items() <= {**space.to_dict(), "settings": space.settings}[section].items()
 
 
 REFUSED = {
