@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from hypermodels.networks.cost import CostModel
@@ -16,7 +17,7 @@ from search.errors import START_ANEW, RunDirectoryError
 from search.runs.clearing import clear, is_half_cleared, is_run
 from search.runs.descriptions import Descriptions, notices_of
 from search.runs.image_spec import image_spec
-from search.runs.journal import Journal, read_journal
+from search.runs.journal import Journal, Record, read_journal
 from search.runs.layout import (
     checkpoint_path,
     data_folder,
@@ -26,12 +27,12 @@ from search.runs.layout import (
 )
 from search.runs.records import BackboneDescribed, RunBegan, SearchExtended
 from search.runs.resume_guard import backbone_files, guard, versions
-from search.runs.run import Run, load_run
+from search.runs.run import Run
 from search.runs.source_guard import check_same, check_source
 from search.runs.state import RunState
 from search.space.data_of import data_notices, dataset_of, image_of, split_settings
 from search.space.space import Space
-from search.storage.entries import ensure_folder
+from search.storage.entries import ensure_folder, kind_of
 from search.storage.files import FileLock, make_folder, remove_leftovers, storage_errors
 
 
@@ -47,7 +48,8 @@ def open_run(
 ) -> Iterator[Run]:
     """Opens a run directory for driving: a new one, or one of the same search.
 
-    The data is loaded and checked before anything is written.
+    The data of a new run is loaded and checked before anything is written. A run that is
+    there is locked, and its journal read once.
 
     Args:
         space: The `Space`.
@@ -70,41 +72,41 @@ def open_run(
         StorageError: If the directory cannot be written.
     """
     with storage_errors("the run directory", path):  # it may be forbidden to look
-        there = is_run(path, overwrite)
+        there = is_run(path)
         if not overwrite:
             refuse_strange_entries(path)
-        missing = mend_data and not (data_folder(path) / MANIFEST).exists()
-        untrained = searching and there and not overwrite and _is_another_untrained(space, path)
-    dataset: Dataset | None = None
-    notices: list[str] = []
-    described: dict[str, BackboneDescribed] = {}
-    costs: CostModel | None = None  # kept, so that each backbone is counted once
-    if not there or overwrite or missing or untrained:
-        dataset, notices, described, costs = _checked_data(space, progress)
-    with storage_errors("the run directory", path):
-        make_folder(path)
-        lock = FileLock(lock_path(path))
-        lock.acquire()
-    extension: SearchExtended | None = None
-    try:
+    checked = None if there and not overwrite else _checked_data(space, progress)
+    with _locked(path):
         remove_leftovers(path)
         # Again: another process may have driven it until just now.
-        there = is_run(path, overwrite)
-        if untrained:  # unless somebody has trained in it since
-            untrained = there and _is_another_untrained(space, path)
-        if (there and (overwrite or untrained)) or is_half_cleared(path):
+        if (is_run(path) and overwrite) or is_half_cleared(path):
             clear(path)
         with storage_errors("the run directory", path):
             refuse_strange_entries(path)
-        goes_on = there and not overwrite and not untrained
-        if goes_on:
-            extension = guard(space, path)
+            missing = mend_data and not (data_folder(path) / MANIFEST).exists()
+        extension: SearchExtended | None = None
+        found = _records(path)
+        state = RunState.replay(found[0])
+        if state.began:
+            try:
+                extension = guard(state, space, path)
+            except RunDirectoryError:
+                if state.trials or not searching:
+                    raise
+                # Somebody corrected a space, or a network, that was refused: there is
+                # nothing to keep.
+                checked = checked or _checked_data(space, progress)
+                clear(path)
+                found, state = _records(path), RunState()
+        resumed = state.began is not None
+        if checked is None and (missing or not resumed):
+            checked = _checked_data(space, progress)
         remarks: list[str] = []
-        if dataset is not None:
-            if goes_on:
-                check_same(dataset, split_settings(space), load_run(path).header.data)
+        if checked is not None:
+            if resumed:
+                check_same(checked.dataset, split_settings(space), state.header.data)
             # A run that was killed before its first record has data but no journal yet.
-            info = prepare(dataset, split_settings(space), data_folder(path), progress)
+            info = prepare(checked.dataset, split_settings(space), data_folder(path), progress)
         else:
             info = open_prepared(data_folder(path)).info
             if searching:
@@ -116,20 +118,19 @@ def open_run(
                 )
         with storage_errors("the run directory", path):
             ensure_folder(checkpoint_path(path, "0000").parent)
-        journal = Journal(journal_path(path))
+        journal = Journal(journal_path(path), found)
         try:
-            state = RunState.replay(journal.records)
-            resumed = bool(journal.records)
+            costs = checked.costs if checked else None
             run = Run(path, space, info, journal, state, resumed, tuple(remarks), costs)
-            if not journal.records:
-                run.record(_header(space, info, notices))
-                for record in described.values():
-                    run.record(record)
-            elif state.header.data != info.fingerprint:
+            if resumed and state.header.data != info.fingerprint:
                 raise RunDirectoryError(
                     f"the data in {data_folder(path)} is not the data this run started with. "
                     f"Restore it. {START_ANEW}"
                 )
+            if checked is not None and not resumed:
+                run.record(_header(space, info, checked.notices))
+                for record in checked.described.values():
+                    run.record(record)
             if extension:
                 run.record(extension)
             # Those of a run that was killed after its first record.
@@ -142,19 +143,46 @@ def open_run(
             # A worker whose fork server was killed ends itself, in the middle of whatever.
             remove_leftovers(path)
             journal.close()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Makes the run directory, and holds its lock while the block runs."""
+    lock = FileLock(lock_path(path))
+    with storage_errors("the run directory", path):
+        make_folder(path)
+        lock.acquire()
+    try:
+        yield
     finally:
         lock.release()
 
 
-def _checked_data(
-    space: Space, progress: Progress
-) -> tuple[Dataset, list[str], dict[str, BackboneDescribed], CostModel]:
-    """Loads the data and makes sure that the search can start on it.
+def _records(path: Path) -> tuple[list[Record], bytes]:
+    """What `read_journal` gives; nothing where there is no journal."""
+    journal = journal_path(path)
+    return read_journal(journal) if kind_of(journal) else ([], b"")
 
-    Returns:
-        The data, sentences on what was left out or assumed, the records of the backbones
-        that were tried, and the `CostModel` that has counted the others.
+
+@dataclass(frozen=True)
+class _Checked:
+    """Data that a search can start on.
+
+    Args:
+        dataset: The data.
+        notices: Sentences on what was left out or assumed.
+        described: The records of the backbones that were tried.
+        costs: Has counted the others, each once.
     """
+
+    dataset: Dataset
+    notices: list[str]
+    described: dict[str, BackboneDescribed]
+    costs: CostModel
+
+
+def _checked_data(space: Space, progress: Progress) -> _Checked:
+    """Loads the data and makes sure that the search can start on it."""
     dataset = dataset_of(space, progress)
     notices = data_notices(dataset, split_settings(space))
     backbone_files(space)  # raises if one cannot be read
@@ -163,21 +191,7 @@ def _checked_data(
     costs = CostModel(image, Descriptions(described))
     check_feasible(space, costs, progress)
     check_pretrained(space, image)
-    return dataset, [*notices, *notices_of(described)], described, costs
-
-
-def _is_another_untrained(space: Space, path: Path) -> bool:
-    """Whether a run of another space is there of which no trial was ever started.
-
-    Somebody corrected a space, or a network, that was refused: there is nothing to keep.
-    """
-    if RunState.replay(read_journal(journal_path(path))[0]).trials:
-        return False
-    try:
-        guard(space, path)
-    except RunDirectoryError:
-        return True
-    return False
+    return _Checked(dataset, [*notices, *notices_of(described)], described, costs)
 
 
 def _header(space: Space, info: PreparedInfo, notices: list[str]) -> RunBegan:

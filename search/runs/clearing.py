@@ -6,25 +6,20 @@ import os
 from pathlib import Path
 
 from search.errors import RunDirectoryError
-from search.runs.journal import holds_records, read_journal
+from search.runs.journal import holds_records
 from search.runs.layout import JOURNAL, discarded_path, is_ours, journal_path
 from search.storage.entries import FILE, kind_of, remove
 from search.storage.files import storage_errors, sync_folder
 
 
-def is_run(path: Path, overwrite: bool) -> bool:
-    """Whether a run is there; refuses a directory with anything else in it.
-
-    A run that is to be deleted may be a damaged one.
-    """
+def is_run(path: Path) -> bool:
+    """Whether a run is there, be it damaged; refuses a directory with anything else in it."""
     if not path.exists():
         return False
     if not path.is_dir():
         raise RunDirectoryError(f"{path} is a file. Choose another --directory or --name.")
     journal = journal_path(path)
-    if kind_of(journal) and (
-        holds_records(journal) if overwrite else bool(read_journal(journal)[0])
-    ):
+    if kind_of(journal) and holds_records(journal):
         return True
     if is_half_cleared(path):
         return False

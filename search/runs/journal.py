@@ -108,6 +108,7 @@ class Journal:
 
     Args:
         path: The file; created if it is not there.
+        found: What `read_journal` gave of it; it is read now if that is `None`.
 
     Attributes:
         records: The records that were there when it was opened.
@@ -118,12 +119,11 @@ class Journal:
         StorageError: If the machine refuses.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, found: tuple[list[Record], bytes] | None = None) -> None:
         self.path = path
-        self.records: list[Record] = []
-        self.torn = b""
-        if kind_of(path):
-            self.records, self.torn = read_journal(path)
+        if found is None:
+            found = read_journal(path) if kind_of(path) else ([], b"")
+        self.records, self.torn = found
         with storage_errors("the journal", path):
             # Unbuffered: a buffer would keep the rest of a record that the machine refused,
             # and write it into the journal after all at the next chance.

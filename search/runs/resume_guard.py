@@ -17,8 +17,6 @@ from search import __version__
 from search.data import NAMED
 from search.errors import START_ANEW, RunDirectoryError, SpaceError
 from search.imports.keras_in_driver import keras_backend
-from search.runs.journal import read_journal
-from search.runs.layout import journal_path
 from search.runs.records import SearchExtended
 from search.runs.state import RunState
 from search.space.definition import tuned_sections
@@ -30,13 +28,17 @@ MAY_CHANGE = ("epoch_time_limit",)
 """Keys of `search` that no result depends on."""
 
 
-def guard(space: Space, path: Path) -> SearchExtended | None:
+def guard(state: RunState, space: Space, path: Path) -> SearchExtended | None:
     """Makes sure that a run is this search's; returns the entry of an extension, if it is one.
+
+    Args:
+        state: What the run's journal says.
+        space: The `Space` of the search.
+        path: The run directory, for messages.
 
     Raises:
         RunDirectoryError: If anything differs that the results depend on.
     """
-    state = RunState.replay(read_journal(journal_path(path))[0])  # refuses other formats
     header = state.header
     then, now = _with_one_spelling(header.space, space.to_dict())
     budgets = extended_budgets(state.budgets, then["search"], now["search"])

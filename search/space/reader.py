@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from hypermodels.knobs import Knob, KnobError, Section, Setting, as_written
 from hypermodels.knobs.per_stage import PER_STAGE, by_stage, stage_key
