@@ -15,6 +15,11 @@ import numpy as np
 from hypermodels.knobs import Value
 
 
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Training steps of one pass over some images; see `BatchSource` for the last batch."""
+    return images // min(batch_size, images)
+
+
 @dataclass(frozen=True)
 class BatchSource:
     """Makes the training batches of any epoch.
@@ -42,7 +47,7 @@ class BatchSource:
 
     @property
     def steps_per_epoch(self) -> int:
-        return len(self.images) // self.step_size
+        return steps_per_epoch(len(self.images), self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields the batches of one epoch.

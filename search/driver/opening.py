@@ -16,7 +16,6 @@ from search.driver.describing import describe_foreign
 from search.errors import START_ANEW, RunDirectoryError
 from search.runs.clearing import clear, is_half_cleared, is_run
 from search.runs.descriptions import Descriptions, notices_of
-from search.runs.image_spec import image_spec
 from search.runs.journal import Journal, Record, read_journal
 from search.runs.layout import (
     checkpoint_path,
@@ -30,7 +29,8 @@ from search.runs.resume_guard import backbone_files, guard, versions
 from search.runs.run import Run
 from search.runs.source_guard import check_same, check_source
 from search.runs.state import RunState
-from search.space.data_of import data_notices, dataset_of, image_of, split_settings
+from search.space.data_of import data_notices, dataset_of, split_settings
+from search.space.image_spec import image_of, image_spec
 from search.space.space import Space
 from search.storage.entries import ensure_folder, kind_of
 from search.storage.files import FileLock, make_folder, remove_leftovers, storage_errors

@@ -14,6 +14,7 @@ from keras_tuner.engine.trial import Trial
 from hypermodels.hypermodel import AttentionHyperModel
 from hypermodels.networks.cost import CostModel
 from hypermodels.settings.recipe import Budget
+from hypermodels.training.batches import steps_per_epoch
 from search.algorithms.base import Algorithm
 from search.algorithms.brackets import MAX_TRIALS, first_rung_trials
 from search.algorithms.hyperband import Hyperband
@@ -38,7 +39,6 @@ from search.messages import (
     WorkerLost,
 )
 from search.runs.descriptions import Descriptions
-from search.runs.image_spec import image_spec
 from search.runs.layout import trial_folder
 from search.runs.records import (
     EpochTrained,
@@ -49,6 +49,7 @@ from search.runs.records import (
 )
 from search.runs.run import Run
 from search.runs.state import COMPLETED, FAILED
+from search.space.image_spec import image_spec
 from search.storage.files import last_lines
 from search.text import counted
 
@@ -306,9 +307,8 @@ class SearchTuner(kt.Tuner):
 
 def hypermodel_of(run: Run) -> AttentionHyperModel:
     """What a run searches over, as KerasTuner takes it."""
-    space, images = run.space, run.info.train_count
-    batch_size = space.data.batch_size
-    steps = max(1, images // min(batch_size, images))
+    space, batch_size = run.space, run.space.data.batch_size
+    steps = steps_per_epoch(run.info.train_count, batch_size)
     return AttentionHyperModel(
         image_spec(run.info),
         Budget(space.search.max_epochs, steps),

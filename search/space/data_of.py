@@ -12,6 +12,7 @@ from search.data import (
     load_dataset,
     no_progress,
 )
+from search.space.image_spec import image_of, image_of_name
 from search.space.space import Space
 
 
@@ -44,16 +45,11 @@ def image_of_data(space: Space, progress: Progress = no_progress) -> tuple[Image
     Raises:
         DataError: If the search would refuse the data.
     """
-    name = space.data.name
-    if name in CIFAR_CLASSES:
-        return ImageSpec((32, 32, 3), CIFAR_CLASSES[name]), []
+    known = image_of_name(space.data.name)
+    if known is not None:
+        return known, []
     dataset = dataset_of(space, progress)
     return image_of(dataset), data_notices(dataset, split_settings(space))
-
-
-def image_of(dataset: Dataset) -> ImageSpec:
-    height, width, channels = dataset.train.images.shape[1:]
-    return ImageSpec((height, width, channels), len(dataset.class_names))
 
 
 def dataset_of(space: Space, progress: Progress) -> Dataset:
@@ -63,7 +59,3 @@ def dataset_of(space: Space, progress: Progress) -> Dataset:
         image_size=space.data.image_size or None,
         progress=progress,
     )
-
-
-CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100, "cifar10-sample": 10}
-"""Data sets whose images are known without looking."""

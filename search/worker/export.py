@@ -29,8 +29,8 @@ from search.data import PreparedData, Split, constant_answer, counts_of, open_pr
 from search.errors import ExportError
 from search.messages import ExportRequest
 from search.runs.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
-from search.runs.image_spec import image_spec
 from search.runs.layout import checkpoint_path, data_folder
+from search.space.image_spec import image_spec
 from search.worker.checkpoint import load_checkpoint
 from search.worker.train import (
     EVALUATION_BATCH,

@@ -12,14 +12,14 @@ import numpy as np
 from hypermodels.seeds import restart_global_generator, seed_python
 from hypermodels.settings.configuration import Configuration
 from hypermodels.settings.recipe import Budget
-from hypermodels.training.batches import BatchSource
+from hypermodels.training.batches import BatchSource, steps_per_epoch
 from hypermodels.training.epoch import EpochSteps
 from hypermodels.training.model import training_model
 from search.data import PreparedData, Split, open_prepared
 from search.errors import CbamSearchError
 from search.messages import Assignment
-from search.runs.image_spec import image_spec
 from search.runs.layout import checkpoint_path, data_folder, fence_path
+from search.space.image_spec import image_spec
 from search.storage.files import storage_errors
 from search.worker.checkpoint import load_checkpoint, save_checkpoint
 from search.worker.fence import Fence
@@ -58,7 +58,14 @@ def train(assignment: Assignment, report: Report) -> dict[str, Any]:
     with watch.phase("build"):
         data = open_prepared(data_folder(assignment.run_directory))
         configuration = Configuration.from_dict(assignment.configuration)
-        batches = _batches(assignment, data, configuration)
+        batches = BatchSource(
+            data.train.images,
+            data.train.labels,
+            len(data.info.class_names),
+            assignment.batch_size,
+            assignment.seed,
+            configuration.recipe,
+        )
         model = compiled_model(assignment, data, configuration)
         path = checkpoint_path(assignment.run_directory, assignment.lineage)
         fence = Fence(fence_path(assignment.run_directory, assignment.lineage), assignment.token)
@@ -93,24 +100,11 @@ def compiled_model(
     assignment: Assignment, data: PreparedData, configuration: Configuration
 ) -> keras.Model:
     """Builds a trial's model with its optimizer built, at its initial state."""
-    steps = _batches(assignment, data, configuration).steps_per_epoch
+    steps = steps_per_epoch(len(data.train.images), assignment.batch_size)
     budget = Budget(assignment.full_epochs, steps)
     model = training_model(configuration, image_spec(data.info), budget, seed=assignment.seed)
     model.optimizer.build(model.trainable_variables)
     return model
-
-
-def _batches(
-    assignment: Assignment, data: PreparedData, configuration: Configuration
-) -> BatchSource:
-    return BatchSource(
-        data.train.images,
-        data.train.labels,
-        len(data.info.class_names),
-        assignment.batch_size,
-        assignment.seed,
-        configuration.recipe,
-    )
 
 
 def _train_epoch(
