@@ -51,6 +51,7 @@ class SearchOracle(kt.Oracle):
         self.verbose = 0
         self._space = space
         self._unwritten = 0
+        self._running: dict[str, TrialSpec] = {}
         self._decisions = algorithm.decisions(state.outcomes())
         self._state = state
         hypermodel.declare_hyperparameters(self.hyperparameters)
@@ -64,35 +65,41 @@ class SearchOracle(kt.Oracle):
 
     def waiting(self) -> bool:
         """Whether a trial waits for a worker."""
-        return self._decisions.next_trial(self._running()) is not None
+        return self._decisions.next_trial(self._running.values()) is not None
+
+    def hand_out(self, worker: str) -> TrialSpec | None:
+        """Gives a worker the next trial; `None` if there is none now."""
+        plan = self._decisions.next_trial(self._running.values())
+        if plan is not None:
+            trial = Trial(self._values(plan), trial_id=plan.trial_id, status=RUNNING)
+            self._running[worker] = plan
+            self.trials[plan.trial_id] = self.ongoing_trials[worker] = trial
+            if plan.trial_id not in self.start_order:
+                self.start_order.append(plan.trial_id)
+        return plan
 
     # ---- kt.Oracle --------------------------------------------------------------------
 
     def create_trial(self, tuner_id: str) -> Trial:
         """The next `Trial` for a worker, or one with status `IDLE` or `STOPPED`."""
-        running = self._running()
-        plan = self._decisions.next_trial(running)
+        plan = self.hand_out(tuner_id)
         if plan is None:
-            return Trial(self.get_space(), status=IDLE if running else STOPPED)
-        trial = Trial(self._values(plan), trial_id=plan.trial_id, status=RUNNING)
-        self.trials[plan.trial_id] = trial
-        self.ongoing_trials[tuner_id] = trial
-        if plan.trial_id not in self.start_order:
-            self.start_order.append(plan.trial_id)
-        return trial
+            return Trial(self.get_space(), status=IDLE if self._running else STOPPED)
+        return self.trials[plan.trial_id]
 
     def end_trial(self, trial: Trial) -> None:
-        """Books a trial whose result is in the journal, and writes its view."""
+        """Books a trial whose result is in the journal."""
         state = self._state.trials[trial.trial_id]
         self._decisions.end(trial.trial_id, state.score)
         self._refresh(trial, state)
-        for worker, other in list(self.ongoing_trials.items()):
+        for worker, other in list(self._running.items()):
             if other.trial_id == trial.trial_id:
                 self.release(worker)
         self.end_order.append(trial.trial_id)
 
     def release(self, tuner_id: str) -> None:
         """Takes a trial back from a worker that died; it will be handed out again."""
+        self._running.pop(tuner_id, None)
         self.ongoing_trials.pop(tuner_id, None)
 
     def get_best_trials(self, num_trials: int = 1) -> list[Trial]:
@@ -140,14 +147,14 @@ class SearchOracle(kt.Oracle):
             self._write_trial(run, trial)
         self._write_oracle(run)
 
-    def write_view(self, run: Path, trial: Trial) -> None:
+    def write_view(self, run: Path, trial_id: str) -> None:
         """Writes the view of a trial, and the oracle's where enough has happened.
 
         The oracle's grows with the search. It is written again when a fiftieth of the trials
         have changed, so that it does not cost more than they do; `write_views` brings it up
         to date when the search ends, or goes on.
         """
-        self._write_trial(run, trial)
+        self._write_trial(run, self.trials[trial_id])
         self._unwritten += 1
         if self._unwritten > len(self.trials) // 50:
             self._write_oracle(run)
@@ -163,11 +170,6 @@ class SearchOracle(kt.Oracle):
             _write_if_changed(run / "oracle.json", json.dumps(self.get_state()))
             _write_if_changed(run / "tuner0.json", "{}")
         self._unwritten = 0
-
-    def _running(self) -> list[TrialSpec]:
-        """The trials that workers train."""
-        specs = (self._decisions.spec(each.trial_id) for each in self.ongoing_trials.values())
-        return [spec for spec in specs if spec is not None]
 
     def _values(self, plan: TrialSpec) -> kt.HyperParameters:
         values = self.get_space()

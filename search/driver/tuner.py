@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 import keras_tuner as kt
-from keras_tuner.engine.trial import Trial
 
 from hypermodels.hypermodel import AttentionHyperModel
 from hypermodels.networks.cost import CostModel
@@ -172,15 +171,13 @@ class SearchTuner(kt.Tuner):
                 if self.oracle.waiting():
                     watcher.short_of_memory()
                 return
-            trial = self.oracle.create_trial(worker)
-            if trial.status != "RUNNING":
+            plan = self.oracle.hand_out(worker)
+            if plan is None:
                 return
-            plan = self.oracle.decisions.spec(trial.trial_id)
-            assert plan is not None, "what was handed out exists"
             if plan.trial_id not in self._run.state.trials:
                 cost = self._costs.cost(plan.candidate.configuration)
                 self._run.record(TrialStarted.of(plan, cost.parameters, cost.macs))
-            self.oracle.write_view(self._run.path, trial)
+            self.oracle.write_view(self._run.path, plan.trial_id)
             self._executor.submit(worker, self._task(plan))
             self._handed_out += 1
             watcher.started(plan.trial_id)
@@ -276,9 +273,8 @@ class SearchTuner(kt.Tuner):
                 output=last_lines(self._log(trial_id)) if status == FAILED else [],
             )
         )
-        trial: Trial = self.oracle.trials[trial_id]
-        self.oracle.end_trial(trial)
-        self.oracle.write_view(self._run.path, trial)
+        self.oracle.end_trial(self.oracle.trials[trial_id])
+        self.oracle.write_view(self._run.path, trial_id)
         self._discard_unneeded()
 
     def _discard_unneeded(self) -> None:
