@@ -1,8 +1,8 @@
 """The named errors a person can meet, each with its documented exit code.
 
 Every error says what is wrong, what was expected, what was received and what to do;
-`cli.main` prints it as one message without a traceback and exits with `exit_code`.
-The table of exit codes in the README is checked against this module by a test.
+the command prints it as one message without a traceback and exits with `exit_code`, of which
+`--help` gives the `meaning`. The table in the README is checked against this module by a test.
 """
 
 from __future__ import annotations
@@ -10,9 +10,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-
-INTERRUPTED_EXIT_CODE = 130
-TERMINATED_EXIT_CODE = 143
 
 START_ANEW = (
     "Or start anew with --overwrite, which deletes this run and everything that was trained in it."
@@ -24,60 +21,78 @@ class CbamSearchError(Exception):
     """Base of every error that is the person's or the machine's to mend."""
 
     exit_code = 1
+    meaning = ""
 
 
 class UsageError(CbamSearchError):
     """A command line that cannot be carried out."""
 
     exit_code = 2
+    meaning = "wrong command line"
 
 
 class SpaceError(CbamSearchError):
     """A search space that is missing, malformed or can build nothing."""
 
     exit_code = 3
+    meaning = "wrong space"
 
 
 class DataError(CbamSearchError):
     """A data set that is missing, unreadable or of the wrong shape, type or size."""
 
     exit_code = 4
+    meaning = "unusable data"
 
 
 class RunDirectoryError(CbamSearchError):
     """A run directory that belongs to another search or is damaged."""
 
     exit_code = 5
+    meaning = "run directory of another search or program, or a damaged one"
 
 
 class RunLockedError(CbamSearchError):
     """A run directory that another process is driving."""
 
     exit_code = 6
+    meaning = "another process drives the run directory"
 
 
 class StorageError(CbamSearchError):
     """The machine refused a write (full disk, missing permission) or a worker (memory)."""
 
     exit_code = 7
+    meaning = "the machine refused a write or a worker"
 
 
 class SearchFailedError(CbamSearchError):
     """No configuration finished, or the first ones all failed: there is no best model."""
 
     exit_code = 8
+    meaning = "no trial finished, or the first 8 failed"
 
 
 class ExportError(CbamSearchError):
     """The best model could not be exported, or the exported model disagrees with it."""
 
     exit_code = 9
+    meaning = "the exported model is not the trained one"
 
 
 class VerificationError(CbamSearchError):
     """A run directory in which something is not as its journal says."""
 
     exit_code = 10
+    meaning = "something in a run is not as its journal says"
+
+
+def exit_codes() -> dict[int, str]:
+    """What each exit code of an error means, in their order."""
+    kinds = [kind for kind in CbamSearchError.__subclasses__() if kind.meaning]
+    return {
+        kind.exit_code: kind.meaning for kind in sorted(kinds, key=lambda kind: kind.exit_code)
+    }
 
 
 def did_you_mean(received: object, known: Iterable[str]) -> str:

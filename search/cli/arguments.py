@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from search import __version__
+from search.errors import exit_codes
 from search.text import printable
 
 MAX_WORKERS = 1024
@@ -15,6 +16,12 @@ MAX_WORKERS = 1024
 
 MAX_COUNT = 10**15
 MAX_SIDE = 2**16
+
+_EXIT_CODES = {
+    "0": "done",
+    **{str(code): meaning for code, meaning in exit_codes().items()},
+    "129, 130, 143": "stopped by SIGHUP, Ctrl-C, SIGTERM",
+}
 
 EPILOG = """\
 where attention can go:
@@ -26,13 +33,7 @@ commands on a run directory:
   cbam-search verify RUN     check a run against itself (--repair rebuilds views)
 
 The same command resumes a search that was stopped, by whatever. Exit codes:
-  0 done                          6 another process drives the run directory
-  2 wrong command line            7 the machine refused a write or a worker
-  3 wrong space                   8 no trial finished, or the first 8 failed
-  4 unusable data                 9 the exported model is not the trained one
-  5 run directory of another     10 something in a run is not as its journal says
-    search or program           129, 130, 143 stopped by SIGHUP, Ctrl-C, SIGTERM
-"""
+""" + "\n".join(f"  {code:<14} {meaning}" for code, meaning in _EXIT_CODES.items())
 
 
 class _Parser(argparse.ArgumentParser):

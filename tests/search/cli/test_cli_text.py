@@ -14,6 +14,7 @@ import pytest
 
 from search.analysis.summary import to_csv, to_markdown
 from search.cli import commands as cli
+from search.cli import search as search_command
 from search.display.console import make_console
 from search.errors import StorageError
 from search.runs.journal import encode
@@ -170,7 +171,7 @@ def test_the_way_to_go_on_deletes_nothing(arguments: list[str], expected: str) -
     console.file = text
     state = RunState.replay(example.RECORDS[:5])
     stopped = cast(Run, types.SimpleNamespace(state=state, path=Path("runs/s")))
-    cli._say_stopped(console, stopped, KeyboardInterrupt("SIGINT"), arguments)
+    search_command._say_stopped(console, stopped, KeyboardInterrupt("SIGINT"), arguments)
     told = " ".join(text.getvalue().split())
     assert expected in told and "1 finished trial, and" in told
     command = text.getvalue().splitlines()[-1]
@@ -181,10 +182,10 @@ def test_the_way_to_go_on_deletes_nothing(arguments: list[str], expected: str) -
 def test_a_message_does_not_say_to_delete_what_it_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(options: argparse.Namespace, arguments: list[str]) -> Any:
+    def refuse(options: argparse.Namespace) -> Any:
         raise StorageError("cannot write: No space left. Make room, then run the same command.")
 
-    monkeypatch.setattr(cli, "_search", refuse)
+    monkeypatch.setattr(search_command, "carry_out", refuse)
     assert cli.main(["--space", "x"]) == 7
     assert "--overwrite" not in capsys.readouterr().err
     assert cli.main(["--space", "x", "--overwrite"]) == 7

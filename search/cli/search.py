@@ -1,0 +1,123 @@
+"""`cbam-search --space`: runs or resumes a search, and exports its best model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from rich.console import Console
+
+from search.analysis.summary import write_summary
+from search.cli.common import absolute, check_readable, console_of, executor_of, result_of
+from search.display.console import print_prose
+from search.display.narrator import Narrator
+from search.display.progress import Progress
+from search.display.report import print_notices, print_result
+from search.driver.export import Exported, export_best
+from search.driver.opening import open_run
+from search.driver.rehearsal import rehearse
+from search.driver.signals import Interrupted, Signals
+from search.driver.tuner import SearchTuner
+from search.errors import UsageError
+from search.executors.devices import default_workers
+from search.runs.run import Run
+from search.space.loading import load_space
+from search.text import counted, shell_line
+
+MAX_NAME = 255
+"""Bytes that file systems allow in a name."""
+
+
+def carry_out(options: argparse.Namespace) -> int:
+    """Runs or resumes a search; a signal ends it with all kept."""
+    space = load_space(options.space)
+    space = space.override("data", name=options.data, limit=options.limit)
+    space = space.override(
+        "search",
+        seed=options.seed,
+        max_epochs=options.max_epochs,
+        hyperband_iterations=options.hyperband_iterations,
+    )
+    space.check_size()
+    for option, given in (("--name", options.name), ("--directory", options.directory)):
+        if given == "":
+            raise UsageError(f"{option} is empty. Give a name, or leave {option} out.")
+    name = options.name or Path(options.space).stem
+    check_readable("--data", options.data or "")
+    if Path(name).name != name or name in (".", ".."):
+        raise UsageError(f"--name is a name, not a path. Received: {name!r}. Use --directory.")
+    if "\0" in name or len(os.fsencode(name)) > MAX_NAME:
+        raise UsageError(
+            f"--name has at most {MAX_NAME} bytes. Received: {ascii(name[:40])}. Choose another."
+        )
+    path = Path(options.directory) / name
+    check_readable("the run directory", absolute(path))
+    console = console_of(options)
+    with (
+        Signals().caught() as signals,
+        open_run(
+            space,
+            path,
+            overwrite=options.overwrite,
+            mend_data=True,
+            searching=True,
+            progress=Narrator(signals.check),
+        ) as run,
+    ):
+        try:
+            exported = _run_search(run, options, console, signals)
+        except Interrupted as stop:
+            _say_stopped(console, run, stop, options.line)
+            return stop.exit_code
+        if options.json:
+            print(json.dumps(result_of(run, exported), indent=2))
+        else:
+            print_result(console, run.path, run.state, exported)
+    return 0
+
+
+def _run_search(
+    run: Run, options: argparse.Namespace, console: Console, signals: Signals
+) -> Exported:
+    workers = options.workers or default_workers(run.space.search.threads)
+    print_prose(console, _opening(run, workers))
+    print_notices(console, run.notices)
+    narrator = Narrator(signals.check)
+    with executor_of(run, workers) as executor:
+        tuner = SearchTuner(run, executor, signals, options.keep, narrator)
+        try:
+            print_notices(console, rehearse(run, tuner, executor, narrator))
+            with Progress(run, tuner.rungs, tuner.oracle.decisions, workers, console) as progress:
+                tuner.search(progress)
+            return export_best(run, executor, narrator)
+        finally:
+            executor.kill()
+            write_summary(run.path, run.state)
+
+
+def _opening(run: Run, workers: int) -> str:
+    torn = run.journal.torn
+    verb = "Resuming" if run.resumed else "Searching"
+    info = run.info
+    cut = f" A torn last record ({len(torn)} bytes) was cut off its journal." if torn else ""
+    return (
+        f"{verb} {run.space.source} in {run.path}: {info.source}, {info.train_count:,} training "
+        f"and {info.validation_count:,} validation images, {counted(workers, 'worker')}.{cut}"
+    )
+
+
+def _say_stopped(console: Console, run: Run, stop: BaseException, arguments: list[str]) -> None:
+    done = counted(sum(trial.ended for trial in run.state.trials.values()), "finished trial")
+    again = [word for word in arguments if word != "--overwrite"]
+    how = (
+        "run the same command again"
+        if again == arguments
+        else "run it again without --overwrite, which would delete them"
+    )
+    print_prose(
+        console,
+        f"Stopped by {stop}. Kept in {run.path}: {done}, and the other trials up to their last "
+        f"epoch. To go on, {how}:\n  {shell_line(['cbam-search', *again])}",
+    )

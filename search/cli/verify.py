@@ -1,0 +1,22 @@
+"""`cbam-search verify`: checks a run against itself."""
+
+from __future__ import annotations
+
+import argparse
+
+from search.errors import VerificationError
+from search.text import counted, printable
+from search.verifying.verify import verify
+
+
+def carry_out(options: argparse.Namespace) -> int:
+    """Says how much is as the journal says, or what is not."""
+    findings = verify(options.run, repair=options.repair)
+    if findings.wrong:
+        lines = "\n".join(f"  {line}" for line in findings.wrong)
+        raise VerificationError(f"{options.run} is not as its journal says:\n{lines}")
+    checked = ", ".join(
+        counted(count, kind.removesuffix("s")) for kind, count in findings.checked.items()
+    )
+    print(printable(f"{options.run} is as its journal says: {checked}."))
+    return 0
