@@ -31,8 +31,9 @@ from search.algorithms.hyperband import Hyperband  # noqa: E402
 from search.algorithms.recomputed import RecomputedDecisions  # noqa: E402
 from search.algorithms.simulator import Unlimited, random_scores  # noqa: E402
 from search.algorithms.trials import TrialSpec  # noqa: E402
+from search.runs.encoding import to_record  # noqa: E402
 from search.runs.journal import encode, read_journal  # noqa: E402
-from search.runs.records import EpochTrained, TrialEnded, TrialStarted, to_record  # noqa: E402
+from search.runs.records import EpochTrained, TrialEnded, TrialStarted  # noqa: E402
 from search.runs.state import RunState  # noqa: E402
 from tests.search.example import run as header  # noqa: E402
 

@@ -13,7 +13,7 @@ from hypermodels.knobs import Value
 from hypermodels.knobs.per_stage import by_stage
 from search.analysis.profile import in_words, profile
 from search.messages import PHASES
-from search.runs.records import to_record
+from search.runs.encoding import to_record
 from search.runs.state import FAILED, RunState, TrialState
 from search.space.definition import tuned_sections
 from search.storage.files import storage_errors, write_text

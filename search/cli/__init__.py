@@ -1,1 +1,1 @@
-"""The command line: arguments, one function a verb, the standard streams. Nothing else prints."""
+"""The command line: arguments, one file a command, the standard streams. Nothing else prints."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from hypermodels.networks.cost import CostModel
 from search.data import PreparedInfo
 from search.errors import RunDirectoryError, SpaceError
+from search.runs.encoding import to_record
 from search.runs.journal import Journal, read_journal
 from search.runs.layout import JOURNAL, journal_path
-from search.runs.records import Entry, to_record
+from search.runs.records import Entry
 from search.runs.state import RunState
 from search.space.loading import recorded_space
 from search.space.space import Space

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from hypermodels.settings.configuration import Configuration, digest
 from search.algorithms.trials import TrialSpec
+from search.runs.encoding import from_record, malformed
 from search.runs.journal import Record
 from search.runs.records import (
     BackboneDescribed,
@@ -20,8 +21,6 @@ from search.runs.records import (
     TrialEnded,
     TrialStarted,
     WorkerDeath,
-    from_record,
-    malformed,
 )
 from search.space.settings import direction_of
 

@@ -12,7 +12,6 @@ what cannot be exported is known before anything is trained; see `driver/rehears
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -32,8 +31,8 @@ from search.runs.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHT
 from search.runs.layout import checkpoint_path, data_folder
 from search.space.image_spec import image_spec
 from search.worker.checkpoint import load_checkpoint
+from search.worker.saved_model import load_served, save_for_tensorflow, scores_of
 from search.worker.train import (
-    EVALUATION_BATCH,
     Report,
     compiled_model,
     predict,
@@ -46,8 +45,6 @@ TOLERANCE = 1e-4
 
 REHEARSED = 8
 """Images that a rehearsal scores."""
-
-_ON_THE_SCALE = "Expected raw images, 0 to 255, or images divided by 255, 0 to 1."
 
 
 def take(request: ExportRequest, report: Report) -> dict[str, Any]:
@@ -109,7 +106,7 @@ def save(request: ExportRequest, report: Report) -> dict[str, Any]:
     served = serving_model(network)
     names = "".join(f"{name}\n" for name in data.info.class_names)
     (request.target / "class_names.txt").write_text(names, encoding="utf-8")
-    _save_for_tensorflow(served, request.target / SAVED_MODEL)
+    save_for_tensorflow(served, request.target / SAVED_MODEL)
     missing = {}
     try:
         served.save(request.target / KERAS_FILE)
@@ -128,21 +125,11 @@ def compare(request: ExportRequest, report: Report) -> dict[str, Any]:
     Raises:
         ExportError: If it differs by more than `TOLERANCE`, or from one call to the next.
     """
-    import tensorflow as tf
-
-    with contextlib.chdir(request.target):  # TensorFlow takes `[` in a path for a pattern
-        served = tf.saved_model.load(SAVED_MODEL)
     images = _images(request)
-
-    def scores() -> np.ndarray:
-        size = EVALUATION_BATCH
-        batches = [images[start : start + size] for start in range(0, len(images), size)]
-        return np.concatenate([served.serve(tf.constant(batch)).numpy() for batch in batches])
-
-    first = scores()
-    difference = _difference(first, request, SAVED_MODEL)
-    again = _scores_of_a_few(served.serve, images)
-    if not np.array_equal(again, _scores_of_a_few(served.serve, images)):
+    serve = load_served(request.target / SAVED_MODEL)
+    difference = _difference(scores_of(serve, images), request, SAVED_MODEL)
+    few = images[:REHEARSED]
+    if not np.array_equal(serve(few), serve(few)):
         raise ExportError(
             f"the exported {SAVED_MODEL} gives other scores for the same images when it is "
             "called again. It was not kept."
@@ -228,47 +215,6 @@ def _check_same_start(network: keras.Model, weights: list[np.ndarray]) -> None:
                 f"the weight {variable.path} starts from other values in another process, so "
                 "trials would not start alike. Draw it with an initializer of Keras"
             )
-
-
-def _save_for_tensorflow(served: keras.Model, folder: Path) -> None:
-    """Writes a SavedModel whose `serve` takes raw images as `uint8`, or as floats.
-
-    Other whole numbers are on the scale 0 to 255, floats on that or, divided by 255, from 0
-    to 1; see `RawImages`. Values on no such scale are an error, as another shape is.
-    """
-    import tensorflow as tf
-    from keras.export import ExportArchive
-
-    shape = (None, *served.input.shape[1:])
-
-    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)], autograph=False)
-    def network(images: Any) -> Any:
-        return served(images, training=False)
-
-    @tf.function(autograph=False)
-    def serve(images: Any) -> Any:
-        if images.dtype == tf.uint8:
-            return network(tf.cast(images, tf.float32))
-        checks = [
-            tf.debugging.assert_greater_equal(images, tf.zeros((), images.dtype), _ON_THE_SCALE),
-            tf.debugging.assert_less_equal(images, tf.constant(255, images.dtype), _ON_THE_SCALE),
-        ]
-        with tf.control_dependencies(checks):
-            scores = network(tf.cast(images, tf.float32))
-        return tf.debugging.assert_all_finite(scores, _ON_THE_SCALE)
-
-    integers, floats = (tf.int32, tf.int64), (tf.float32, tf.float64, tf.float16)
-    for dtype in (tf.uint8, *integers, *floats):  # the first is the default signature
-        serve.get_concrete_function(tf.TensorSpec(shape, dtype, name="image"))
-    archive = ExportArchive()
-    archive.track(served)
-    archive.add_endpoint("serve", serve)
-    with contextlib.chdir(folder.parent):  # TensorFlow takes `[` in a path for a pattern
-        archive.write_out(folder.name, verbose=False)
-
-
-def _scores_of_a_few(serve: Any, images: np.ndarray) -> np.ndarray:
-    return np.asarray(serve(images[:REHEARSED]))
 
 
 def _difference(scores: np.ndarray, request: ExportRequest, name: str) -> float:

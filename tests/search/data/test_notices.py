@@ -16,7 +16,7 @@ from search.display.narrator import FIRST_AFTER_SECONDS, Narrator
 from search.display.report import print_export, print_notices
 from search.driver.signals import Interrupted
 from search.errors import DataError, RunDirectoryError
-from search.runs.records import from_record
+from search.runs.encoding import from_record
 from search.space.data_of import image_of_data
 from search.space.loading import parse_space
 from search.text import markdown

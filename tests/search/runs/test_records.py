@@ -14,8 +14,9 @@ from hypermodels.networks.description import BackboneDescription, describe_backb
 from hypermodels.settings.configuration import Configuration, digest
 from search.errors import CbamSearchError
 from search.runs.descriptions import Descriptions
+from search.runs.encoding import from_record
 from search.runs.journal import Record, decode, encode
-from search.runs.records import BackboneDescribed, from_record
+from search.runs.records import BackboneDescribed
 from tests.search.reliability.run_damage import change_a_place
 
 IMAGE = ImageSpec((32, 32, 3), 10)

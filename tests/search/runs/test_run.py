@@ -11,7 +11,8 @@ from search.driver.opening import open_run
 from search.driver.oracle import SearchOracle
 from search.driver.tuner import algorithm_of, costs_of, hypermodel_of
 from search.errors import RunDirectoryError
-from search.runs.records import Entry, from_record
+from search.runs.encoding import from_record
+from search.runs.records import Entry
 from search.space.loading import parse_space
 from search.space.space import Space
 from tests.search import example

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypermodels.settings.configuration import Configuration
 from search.algorithms.trials import Candidate, TrialSpec
 from search.errors import RunDirectoryError
+from search.runs.encoding import to_record
 from search.runs.journal import decode, encode
-from search.runs.records import TrialStarted, to_record
+from search.runs.records import TrialStarted
 from search.runs.state import COMPLETED, FAILED, RUNNING, RunState
 from tests.search import example
 from tests.search.example import RECORDS, death, ended, epoch, run, trial
