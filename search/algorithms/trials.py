@@ -75,6 +75,8 @@ class TrialSpec:
         epochs: Integer, epochs in all that it must have trained when it ends.
         full_epochs: Integer, the full budget of its iteration.
         parent: String, the trial it continues, or `None`.
+        seed: Integer, what its training is seeded with, of a training that confirms; `None` of
+            a search's, which has the search's seed.
     """
 
     trial_id: str
@@ -87,3 +89,4 @@ class TrialSpec:
     epochs: int
     full_epochs: int
     parent: str | None
+    seed: int | None = None

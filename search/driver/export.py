@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 from search.data import Progress
+from search.driver.assigning import assignment_of
 from search.driver.single_task import run_to_end
-from search.driver.tuner import assignment_of
 from search.errors import ExportError, SearchFailedError
 from search.executors.base import Executor
 from search.imports.keras_in_driver import keras_backend

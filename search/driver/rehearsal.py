@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 
 from search.algorithms.trials import TrialSpec
 from search.data import Progress
+from search.driver.assigning import assignment_of
 from search.driver.export import save_model
-from search.driver.tuner import SearchTuner, assignment_of
+from search.driver.tuner import SearchTuner
 from search.errors import ExportError, SpaceError
 from search.executors.base import Executor
 from search.imports.keras_in_driver import keras_backend

@@ -37,8 +37,9 @@ _EPOCHS = integer(1, 100_000)
 _LARGE = integer(0, 10**15)
 _INDEX = integer(0, 10**6)
 _EXTENT = integer(1, 10**6)
-_TRIAL = matching(r"\d{4,9}[a-z]?(-\d{1,3})?")
-_LINEAGE = matching(r"\d{4,9}[a-z]?")
+_TRIAL = matching(r"\d{4,9}[a-z]?(-\d{1,3})?|c\d{2}-\d{2}")
+_LINEAGE = matching(r"\d{4,9}[a-z]?|c\d{2}-\d{2}")
+_SEED = integer(0, 2**31 - 1)
 _SEARCH = having(
     max_epochs=_EPOCHS,
     hyperband_iterations=integer(1, 1000),
@@ -51,6 +52,7 @@ _CONFIGURATION = having(
     attention=lambda value: mapping_of(scalar)(value) and string(value.get("type")),
     recipe=mapping_of(scalar),
 )
+_ARM = having(name=string, role=string, configuration=_CONFIGURATION)
 _PORT = tuple_of(string, string, _INDEX, _EXTENT, _EXTENT, _EXTENT)
 _DESCRIPTION = having(
     cost=tuple_of(_LARGE, _LARGE),
@@ -120,6 +122,7 @@ class TrialStarted(Entry):
     parent: Annotated[str | None, or_none(_TRIAL)]
     parameters: Annotated[int, _LARGE]
     macs: Annotated[int, _LARGE]
+    seed: Annotated[int | None, or_none(_SEED)] = None
 
     @classmethod
     def of(cls, spec: TrialSpec, parameters: int, macs: int) -> TrialStarted:
@@ -136,6 +139,7 @@ class TrialStarted(Entry):
             parent=spec.parent,
             parameters=parameters,
             macs=macs,
+            seed=spec.seed,
         )
 
     def spec(self) -> TrialSpec:
@@ -143,7 +147,7 @@ class TrialStarted(Entry):
         return TrialSpec(
             trial_id=self.trial,
             lineage=self.lineage,
-            place=int(self.trial[: len(self.trial) - len(self.trial.lstrip("0123456789"))]),
+            place=_leading_number(self.trial),
             candidate=Candidate(Configuration.from_dict(self.configuration), "", self.preset),
             iteration=self.iteration,
             bracket=self.bracket,
@@ -151,7 +155,13 @@ class TrialStarted(Entry):
             epochs=self.epochs,
             full_epochs=self.full_epochs,
             parent=self.parent,
+            seed=self.seed,
         )
+
+
+def _leading_number(trial: str) -> int:
+    digits = trial[: len(trial) - len(trial.lstrip("0123456789"))]
+    return int(digits or 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +233,50 @@ class BackboneDescribed(Entry):
     description: Annotated[Plain | None, or_none(_DESCRIPTION)]
     refused: Annotated[str | None, or_none(string)]
     notices: Annotated[list[str], list_of(string)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmationPlanned(Entry):
+    """What a confirmation will compare, before any of it is trained or read.
+
+    `looks` are the seeds in all at each planned look, `seeds` those of the last one; `margin`
+    is the smallest difference that matters, as a share of accuracy; `selected_from` is the
+    number of finished trials that the winner was chosen from.
+    """
+
+    type = "confirmation"
+    arms: Annotated[list[Plain], list_of(_ARM)]
+    looks: Annotated[list[int], list_of(integer(2, 99))]
+    seeds: Annotated[list[int], list_of(_SEED)]
+    epochs: Annotated[int, _EPOCHS]
+    margin: Annotated[float, number]
+    selected_from: Annotated[int, _LARGE] = 0
+    notices: Annotated[list[str], list_of(string)] = field(default_factory=list)
+    time: Annotated[str, string] = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookBegun(Entry):
+    """The trainings up to a planned look are asked for; `look` counts from 1."""
+
+    type = "look"
+    look: Annotated[int, integer(1, 99)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestScored(Entry):
+    """How a confirmation's training did on the test images, once all of its look had ended.
+
+    `right` has one bit an image, packed and in base64: whether the network is right.
+    """
+
+    __test__ = False  # no test of pytest's
+    type = "test_scored"
+    trial: Annotated[str, _TRIAL]
+    accuracy: Annotated[float, number]
+    loss: Annotated[float, number]
+    right: Annotated[str, string]
+    images: Annotated[int, integer(1, 10**9)]
 
 
 @dataclass(frozen=True, kw_only=True)

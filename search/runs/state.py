@@ -12,12 +12,15 @@ from search.runs.encoding import from_record, malformed
 from search.runs.journal import Record
 from search.runs.records import (
     BackboneDescribed,
+    ConfirmationPlanned,
     EpochTrained,
+    LookBegun,
     ModelExported,
     RunBegan,
     SearchExtended,
     SessionEnded,
     TestRead,
+    TestScored,
     TrialEnded,
     TrialStarted,
     WorkerDeath,
@@ -79,6 +82,25 @@ class TrialState:
 
 
 @dataclass
+class ConfirmationState:
+    """What a run knows of its confirmation.
+
+    Args:
+        plan: What is compared.
+        looks: Integer, planned looks whose trainings were asked for.
+        trials: Mapping from trial id to its state.
+        outcomes: The validation score of each that ended, `None` of one that failed.
+        scores: Mapping from trial id to what it did on the test images.
+    """
+
+    plan: ConfirmationPlanned
+    looks: int = 0
+    trials: dict[str, TrialState] = field(default_factory=dict)
+    outcomes: dict[str, float | None] = field(default_factory=dict)
+    scores: dict[str, TestScored] = field(default_factory=dict)
+
+
+@dataclass
 class RunState:
     """A run as its journal tells it.
 
@@ -95,6 +117,7 @@ class RunState:
         descriptions: What is known of backbones that a person's own code builds, by the
             digest of their settings.
         epochs_trained: Epochs of all trainings together.
+        confirmation: What is known of its confirmation, or `None` before one is planned.
     """
 
     began: RunBegan | None = None
@@ -107,6 +130,7 @@ class RunState:
     sessions: list[SessionEnded] = field(default_factory=list)
     descriptions: dict[str, BackboneDescribed] = field(default_factory=dict)
     epochs_trained: int = 0
+    confirmation: ConfirmationState | None = None
     _outcomes: dict[str, float | None] = field(default_factory=dict)
     _ranked: list[tuple[int, float, str]] = field(default_factory=list)
 
@@ -149,9 +173,10 @@ class RunState:
                 self.began = replace(self.header, space=space)
                 self.budgets = tuple(entry.budgets)
             case TrialStarted():
-                if entry.trial in self.trials:
+                trials = self._trials_of(entry, record)
+                if entry.trial in trials:
                     raise malformed(record, "there is another trial of this name")
-                self.trials[entry.trial] = TrialState(entry.spec(), entry.parameters, entry.macs)
+                trials[entry.trial] = TrialState(entry.spec(), entry.parameters, entry.macs)
             case EpochTrained():
                 trial = self._trial(entry.trial, record)
                 if entry.lineage != trial.lineage:
@@ -170,6 +195,9 @@ class RunState:
                 trial.status, trial.score, trial.reason = entry.status, entry.score, entry.reason
                 trial.output, trial.profile = tuple(entry.output), entry.profile
                 trial.seconds += entry.seconds
+                if self.confirmation and entry.trial in self.confirmation.trials:
+                    self.confirmation.outcomes[entry.trial] = trial.score
+                    return
                 self.end_order.append(entry.trial)
                 self._end(trial)
             case TestRead():
@@ -177,15 +205,39 @@ class RunState:
             case ModelExported():
                 self._trial(entry.trial, record)
                 self.exports.append(entry)
+            case ConfirmationPlanned():
+                if self.confirmation is not None:
+                    raise malformed(record, "the run has a confirmation already")
+                self.confirmation = ConfirmationState(entry)
+            case LookBegun():
+                self._confirmation(record).looks = entry.look
+            case TestScored():
+                self._trial(entry.trial, record)
+                self._confirmation(record).scores[entry.trial] = entry
             case SessionEnded():
                 self.sessions.append(entry)
             case BackboneDescribed():
                 self.descriptions[digest(entry.settings)] = entry
 
+    def trial(self, trial_id: str) -> TrialState | None:
+        """The trial of that name, of the search or of its confirmation."""
+        confirmed = self.confirmation.trials if self.confirmation else {}
+        return self.trials.get(trial_id) or confirmed.get(trial_id)
+
     def _trial(self, name: str, record: Record) -> TrialState:
-        if name not in self.trials:
+        found = self.trial(name)
+        if found is None:
             raise malformed(record, "there is no such trial")
-        return self.trials[name]
+        return found
+
+    def _trials_of(self, entry: TrialStarted, record: Record) -> dict[str, TrialState]:
+        """Where a trial belongs that is handed out: to the search, or to its confirmation."""
+        return self.trials if entry.seed is None else self._confirmation(record).trials
+
+    def _confirmation(self, record: Record) -> ConfirmationState:
+        if self.confirmation is None:
+            raise malformed(record, "no confirmation was planned")
+        return self.confirmation
 
     def _end(self, trial: TrialState) -> None:
         if self._outcomes.get(trial.trial_id) is not None:  # told twice, which `verify` names

@@ -107,7 +107,8 @@ def _check_curves(records: list[Record], state: RunState, findings: Findings) ->
         if record["type"] != "epoch":
             continue
         findings.count("epochs")
-        epoch, trial = record["epoch"], state.trials[record["trial"]]
+        epoch, trial = record["epoch"], state.trial(record["trial"])
+        assert trial is not None, "a journal with an epoch of no trial is refused"
         curve = curves.setdefault(trial.lineage, [])
         if epoch == len(curve) + 1:
             curve.append(record["metrics"])
