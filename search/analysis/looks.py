@@ -13,6 +13,12 @@ ALPHA = 0.05
 LOOKS = (5, 8, 12)
 
 
+def planned_looks(first: int) -> tuple[int, ...]:
+    """The looks that begin with some seeds, in the proportion of 5, 8 and 12."""
+    second, third = (round(first * seeds / LOOKS[0]) for seeds in LOOKS[1:])
+    return first, max(second, first + 1), max(third, first + 2)
+
+
 def spent_error(looks: Sequence[int], alpha: float = ALPHA) -> list[float]:
     """The error of each planned look; they add up to `alpha`.
 

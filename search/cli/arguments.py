@@ -104,6 +104,60 @@ def search_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def confirm_parser() -> argparse.ArgumentParser:
+    """The arguments of `confirm`."""
+    parser = _Parser(
+        prog="cbam-search confirm",
+        description="Answers whether attention helps: trains the best of a finished search, "
+        "published attention and the network without attention with fresh seeds, and compares "
+        "them on the test images. Going on after a stop is the same command.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--more", action="store_true", help="go on to the next planned look, with more seeds"
+    )
+    parser.add_argument(
+        "--seeds", type=_seeds, metavar="N", help="seeds at the first look (the space's, or 5)"
+    )
+    parser.add_argument(
+        "--top",
+        type=_positive,
+        metavar="N",
+        help="kinds of attention compared (the space's, or 3)",
+    )
+    parser.add_argument("--workers", type=_workers, metavar="N", help="trainings side by side")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    return parser
+
+
+def compare_parser() -> argparse.ArgumentParser:
+    """The arguments of `compare`."""
+    parser = _Parser(
+        prog="cbam-search compare",
+        description="Compares what a space offers without a search: its presets and every "
+        "combination of its attention's choices against the network without attention, over "
+        "fresh seeds, on the test images. Going on after a stop is the same command.",
+    )
+    parser.add_argument("--space", required=True, metavar="FILE_OR_NAME", help="as for a search")
+    parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
+    )
+    parser.add_argument(
+        "--directory", default="runs", metavar="DIR", help="where run directories are (runs)"
+    )
+    parser.add_argument("--name", help="name of the run directory (the space's name, -compared)")
+    parser.add_argument(
+        "--more", action="store_true", help="go on to the next planned look, with more seeds"
+    )
+    parser.add_argument(
+        "--seeds", type=_seeds, metavar="N", help="seeds at the first look (the space's, or 5)"
+    )
+    parser.add_argument("--workers", type=_workers, metavar="N", help="trainings side by side")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    return parser
+
+
 def export_parser() -> argparse.ArgumentParser:
     """The arguments of `export`."""
     parser = _Parser(
@@ -171,6 +225,10 @@ def _image(text: str) -> tuple[int, int, int]:
 
 def _positive(text: str) -> int:
     return _whole(text, 1, MAX_COUNT)
+
+
+def _seeds(text: str) -> int:
+    return _whole(text, 2, 40)
 
 
 def _workers(text: str) -> int:

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from search.cli.arguments import (
+    compare_parser,
+    confirm_parser,
     export_parser,
     search_parser,
     sites_parser,
@@ -23,6 +25,8 @@ from search.imports.keras_in_driver import import_keras_without_tensorflow
 from search.text import printable_lines, shell_line, wrapped
 
 COMMANDS: Mapping[str, Callable[[], argparse.ArgumentParser]] = {
+    "compare": compare_parser,
+    "confirm": confirm_parser,
     "export": export_parser,
     "sites": sites_parser,
     "summary": summary_parser,

@@ -9,7 +9,9 @@ from typing import Any
 
 from rich.console import Console
 
+from search.analysis.answer import RunAnswer
 from search.analysis.summary import rows
+from search.display.answer import answer_record
 from search.display.console import make_console
 from search.driver.export import Exported
 from search.errors import UsageError
@@ -50,9 +52,10 @@ def check_readable(what: str, path: str) -> None:
         )
 
 
-def result_of(run: Run, exported: Exported) -> dict[str, Any]:
+def result_of(run: Run, exported: Exported, answer: RunAnswer | None = None) -> dict[str, Any]:
     """What `--json` prints of a run."""
     return {
+        **({"answer": answer_record(answer)} if answer else {}),
         "run": str(run.path),
         "best": {"folder": str(exported.folder), **exported.metrics},
         "trials": rows(run.state),

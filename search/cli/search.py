@@ -9,8 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from hypermodels.networks.cost import CostModel
+from search.algorithms.confirmation import Arm
+from search.analysis.answer import RunAnswer
 from search.analysis.summary import write_summary
+from search.candidates.arms import arms_of_search
 from search.cli.common import absolute, check_readable, console_of, executor_of, result_of
+from search.cli.confirm import confirm
+from search.display.answer import print_answer
 from search.display.console import print_prose
 from search.display.narrator import Narrator
 from search.display.progress import Progress
@@ -68,13 +74,16 @@ def carry_out(options: argparse.Namespace) -> int:
     ):
         try:
             exported = _run_search(run, options, console, signals)
+            if not options.json:
+                print_result(console, run.path, run.state, exported)
+            answer = _confirm(run, options, console, signals) if space.confirm.seeds else None
         except Interrupted as stop:
             _say_stopped(console, run, stop, options.line)
             return stop.exit_code
         if options.json:
-            print(json.dumps(result_of(run, exported), indent=2))
-        else:
-            print_result(console, run.path, run.state, exported)
+            print(json.dumps(result_of(run, exported, answer), indent=2))
+        elif answer is not None:
+            print_answer(console, run.path, answer)
     return 0
 
 
@@ -95,6 +104,23 @@ def _run_search(
         finally:
             executor.kill()
             write_summary(run.path, run.state)
+
+
+def _confirm(
+    run: Run, options: argparse.Namespace, console: Console, signals: Signals
+) -> RunAnswer:
+    """The second phase of a run whose space asks for it."""
+    workers = options.workers or default_workers(run.space.search.threads)
+    settings = run.space.confirm
+
+    def arms(costs: CostModel) -> tuple[list[Arm], list[str]]:
+        return arms_of_search(run.space, run.state, costs, settings.top)
+
+    with executor_of(run, workers) as executor:
+        try:
+            return confirm(run, executor, signals, console, settings, arms)
+        finally:
+            executor.kill()
 
 
 def _opening(run: Run, workers: int) -> str:

@@ -27,8 +27,10 @@ def discard_unneeded(run: Run, resumable: Set[str], keep: int) -> None:
         best.setdefault(trial.lineage)
         if len(best) == max(1, keep):
             break
+    confirmation = run.state.confirmation
+    unread = confirmation.unread() if confirmation else frozenset()
     for path in checkpoints(run.path):
-        if path.stem not in resumable and path.stem not in best:
+        if path.stem not in resumable and path.stem not in best and path.stem not in unread:
             # A file that cannot be deleted costs room and nothing else.
             with contextlib.suppress(OSError):
                 path.unlink()

@@ -7,6 +7,7 @@ checkpoints/0003.npz    the training state of a lineage after its last epoch
 trial_0003/output.log   what the trial's workers printed, at most a megabyte of it
 oracle.json, tuner0.json, trial_0003/trial.json   views for stock KerasTuner
 summary.csv, .json, .md every trial, for people
+answer.json, .md        what the confirmation says, for people
 best/                   the exported model
 rehearsal/              an export tried before the first trial; gone when it is done
 compiled/               code that this session's trials share; gone when it is over
@@ -46,6 +47,7 @@ _FILES = (
     "oracle.json",
     "tuner0.json",
     "summary.*",
+    "answer.*",
     "data/*.npy",
     "data/*.json",
     "data/test/*.npy",

@@ -75,9 +75,11 @@ def _with_one_spelling(
 
 
 def _without(space: Mapping[str, Any], keys: set[str]) -> dict[str, Any]:
-    """A space without some keys of its section `search`."""
+    """A space without some keys of its section `search`, and without `confirm`."""
     search = {key: value for key, value in space["search"].items() if key not in keys}
-    return {**space, "search": search}
+    found = {**space, "search": search}
+    found.pop("confirm", None)  # it comes after the search, and changes nothing of it
+    return found
 
 
 def extended_budgets(

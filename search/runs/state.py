@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from hypermodels.settings.configuration import Configuration, digest
 from search.algorithms.trials import TrialSpec
+from search.runs.confirmation import ConfirmationState
 from search.runs.encoding import from_record, malformed
 from search.runs.journal import Record
 from search.runs.records import (
@@ -79,25 +80,6 @@ class TrialState:
     @property
     def ended(self) -> bool:
         return self.status != RUNNING
-
-
-@dataclass
-class ConfirmationState:
-    """What a run knows of its confirmation.
-
-    Args:
-        plan: What is compared.
-        looks: Integer, planned looks whose trainings were asked for.
-        trials: Mapping from trial id to its state.
-        outcomes: The validation score of each that ended, `None` of one that failed.
-        scores: Mapping from trial id to what it did on the test images.
-    """
-
-    plan: ConfirmationPlanned
-    looks: int = 0
-    trials: dict[str, TrialState] = field(default_factory=dict)
-    outcomes: dict[str, float | None] = field(default_factory=dict)
-    scores: dict[str, TestScored] = field(default_factory=dict)
 
 
 @dataclass

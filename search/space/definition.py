@@ -159,10 +159,40 @@ CONSTRAINTS = (
     ),
 )
 
+CONFIRM = (
+    Knob(
+        "seeds",
+        "integer",
+        0,
+        "fresh seeds that every arm is trained with before the first look at the test images; "
+        "one would show no noise",
+        minimum=2,
+        maximum=40,
+    ),
+    Knob("top", "integer", 3, "kinds of attention that are compared", minimum=1, maximum=20),
+    Knob(
+        "margin",
+        "number",
+        0.005,
+        "smallest difference of test accuracy that matters; 0.005 is half a point",
+        minimum=1e-6,
+        maximum=1.0,
+    ),
+    Knob(
+        "epochs",
+        "integer",
+        0,
+        "epochs of each training; 0 means the search's full budget",
+        minimum=0,
+        maximum=100_000,
+    ),
+)
+
 PLAIN_SECTIONS: Mapping[str, tuple[Knob, ...]] = {
     "data": DATA,
     "search": SEARCH,
     "constraints": CONSTRAINTS,
+    "confirm": CONFIRM,
 }
 """Sections whose keys are fixed, never tuned; `settings.py` has a class for each."""
 

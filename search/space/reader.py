@@ -11,7 +11,7 @@ from hypermodels.knobs.per_stage import PER_STAGE, by_stage, stage_key
 from hypermodels.settings.configuration import sections
 from search.errors import did_you_mean
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
-from search.space.settings import Constraints, DataSettings, SearchSettings
+from search.space.settings import ConfirmSettings, Constraints, DataSettings, SearchSettings
 from search.space.space import Space
 from search.space.yaml_nodes import Node
 from search.space.yaml_settings import advice, read_setting, read_value
@@ -72,6 +72,7 @@ class SpaceReader:
             Constraints(**plain["constraints"]),
             presets,
             self.source,
+            ConfirmSettings(**plain["confirm"]),
         )
 
     def stages_of_their_own(

@@ -48,6 +48,16 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
+class ConfirmSettings:
+    """The section `confirm`. Without it, `seeds` is 0; `epochs` that are not set are 0."""
+
+    seeds: int
+    top: int
+    margin: float
+    epochs: int
+
+
+@dataclass(frozen=True)
 class Constraints:
     """The section `constraints`. A limit that is not set is 0."""
 

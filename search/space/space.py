@@ -24,7 +24,13 @@ from hypermodels.settings.presets import preset
 from search.algorithms.brackets import MAX_TRIALS, first_rung_trials
 from search.errors import SpaceError
 from search.space.definition import PLAIN_SECTIONS
-from search.space.settings import Constraints, DataSettings, SearchSettings, direction_of
+from search.space.settings import (
+    ConfirmSettings,
+    Constraints,
+    DataSettings,
+    SearchSettings,
+    direction_of,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Space:
         constraints: The section `constraints`.
         presets: Names of attention settings that every search tries.
         source: String, the file or the shipped name, for messages.
+        confirm: The section `confirm`.
     """
 
     settings: Mapping[str, Mapping[str, Setting]]
@@ -47,6 +54,7 @@ class Space:
     constraints: Constraints
     presets: tuple[str, ...]
     source: str
+    confirm: ConfirmSettings = ConfirmSettings(seeds=0, top=3, margin=0.005, epochs=0)
 
     @property
     def maximise(self) -> bool:
@@ -121,6 +129,8 @@ class Space:
             "search": asdict(self.search),
             "constraints": asdict(self.constraints),
             "presets": list(self.presets),
+            # Left out where it is not there, as in the journals of earlier versions.
+            **({"confirm": asdict(self.confirm)} if self.confirm.seeds else {}),
         }
 
 

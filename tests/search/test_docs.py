@@ -32,7 +32,7 @@ def test_every_key_of_a_space_is_documented() -> None:
     for name, section in tuned_sections().items():
         assert keys[name] == set(section.knobs())
     plain = {f"{name}.{knob.name}" for name, knobs in PLAIN_SECTIONS.items() for knob in knobs}
-    assert keys["data, search, constraints, presets"] == plain | {"presets"}
+    assert keys["data, search, constraints, confirm, presets"] == plain | {"presets"}
 
 
 def test_every_choice_is_documented() -> None:

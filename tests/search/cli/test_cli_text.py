@@ -43,7 +43,11 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         (("sumary", "runs/x"), "there is no command 'sumary'. Did you mean 'summary'?"),
         (("verfy",), "Did you mean 'verify'?"),
-        ((".",), ". is a folder; say what to do with it: one of export, sites, summary, verify"),
+        (
+            (".",),
+            ". is a folder; say what to do with it: one of compare, confirm, export, sites, "
+            "summary, verify",
+        ),
         ((__file__,), f"to search the space {__file__}, run cbam-search --space {__file__}"),
         (("--json", "summary", "runs/x"), "the command comes first: cbam-search summary"),
         ((f"{ESCAPES}x",), r"there is no command '\x1b]0;owned\x07\x1b[2Jx'"),

@@ -158,6 +158,9 @@ def test_numbers_without_a_dot_are_numbers() -> None:
 
 def test_a_plain_section_has_its_keys_in_the_order_of_their_knobs() -> None:
     written = parse_space("backbone: {}").to_dict()
+    assert "confirm" not in written  # nor is it in the journals of earlier versions
+    asked = parse_space("backbone: {}\nconfirm: {seeds: 5}").to_dict()
+    written["confirm"] = {**asked["confirm"], "seeds": 0}
     for name, knobs in PLAIN_SECTIONS.items():
         assert list(written[name].items()) == [(knob.name, knob.default) for knob in knobs]
 
@@ -398,7 +401,7 @@ SAID = {
     "is; if it is a name, put it in quotes.",
     # keys
     B + "atention: {}": "my.yaml:2: atention: unknown key. Did you mean 'attention'? A space has: "
-    "backbone, attention, recipe, data, search, constraints, presets.",
+    "backbone, attention, recipe, data, search, constraints, confirm, presets.",
     "backbone: {dept: 20}": "my.yaml:1: backbone.dept: unknown key. Did you mean 'depth'? Known "
     f"keys: {', '.join(BACKBONE_KEYS)}.",
     B + "search: {epochs: 9}": "my.yaml:2: search.epochs: unknown key. Did you mean 'max_epochs'? "

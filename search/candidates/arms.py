@@ -1,0 +1,138 @@
+"""What a confirmation compares, chosen from a finished search before anything of it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hypermodels.knobs import Value
+from hypermodels.networks.cost import CostModel, identity_of
+from hypermodels.settings.configuration import Configuration, sections
+from search.algorithms.confirmation import ATTENTION, PLAIN, TWIN, Arm
+from search.runs.state import RunState, TrialState
+from search.space.space import Space
+from search.text import counted
+
+
+def arms_of_search(
+    space: Space, state: RunState, costs: CostModel, top: int
+) -> tuple[list[Arm], list[str]]:
+    """The arms that a search's answer needs.
+
+    The best configuration of each kind of attention, at most `top` of them, the published
+    presets that the space names, and the network without attention twice: with the best
+    recipe that the search found for it, which is the control, and with the winner's recipe.
+
+    Args:
+        space: The `Space`.
+        state: The `RunState` of the search.
+        costs: The `CostModel` of its images.
+        top: Integer, most kinds of attention.
+
+    Returns:
+        The arms, the control first and the winner second; and sentences on what was added
+        or left out.
+    """
+    best: dict[str, TrialState] = {}
+    longest = max((trial.epochs for trial in state.best_first()), default=0)
+    for trial in state.best_first():
+        if trial.epochs == longest:
+            best.setdefault(str(trial.configuration.attention["type"]), trial)
+    plain = best.pop("none", None)
+    found = [Arm(kind, ATTENTION, trial.configuration) for kind, trial in best.items()][:top]
+    notices = []
+    if len(best) > top:
+        left = ", ".join(list(best)[top:])
+        notices.append(
+            f"Only the {counted(top, 'best kind')} of attention are compared; {left} not."
+        )
+    winner = found[0].configuration if found else plain.configuration if plain else None
+    if winner is None:
+        return [], notices
+    twin = without_attention(winner)
+    if plain is None:
+        notices.append(
+            "The search trained no network without attention to its full budget: the winner's "
+            "recipe without attention is the one baseline."
+        )
+    arms = [Arm("none", PLAIN, plain.configuration if plain else twin), *found]
+    if found:
+        arms.append(Arm("none, recipe of the winner", TWIN, twin))
+    for name in space.presets:
+        if name != "none":
+            preset = space.preset_configuration(name)
+            same_recipe = Configuration(winner.backbone, preset.attention, winner.recipe)
+            arms.append(Arm(name, ATTENTION, same_recipe))
+    return _distinct(arms, costs, notices)
+
+
+def arms_of_space(space: Space, costs: CostModel) -> tuple[list[Arm], list[str]]:
+    """The arms of a comparison without a search: every attention that the space offers.
+
+    Args:
+        space: The `Space`, which tunes nothing but attention.
+        costs: The `CostModel` of its images.
+
+    Returns:
+        The arms, the one without attention first; and sentences on what was added.
+    """
+    notices: list[str] = []
+    arms = []
+    for name in space.presets:
+        arms.append(Arm(name, ATTENTION, space.preset_configuration(name)))
+    if any(name.startswith("attention.") for name in space.tuned()) or not space.presets:
+        for values in _combinations(space):
+            configuration = space.configuration(values)
+            arms.append(Arm(_named(space, configuration), ATTENTION, configuration))
+    plain = [arm for arm in arms if arm.configuration.attention["type"] == "none"]
+    if not plain:
+        notices.append("The space offers no network without attention; it was added.")
+    base = plain[0].configuration if plain else without_attention(arms[0].configuration)
+    rest = [arm for arm in arms if arm.configuration.attention["type"] != "none"]
+    return _distinct([Arm("none", PLAIN, base), *rest], costs, notices)
+
+
+def without_attention(configuration: Configuration) -> Configuration:
+    """The same network and recipe without attention."""
+    attention = next(section for section in sections() if section.name == "attention")
+    return Configuration(
+        configuration.backbone, attention.resolve({"type": "none"}, {}), configuration.recipe
+    )
+
+
+def _distinct(
+    arms: list[Arm], costs: CostModel, notices: list[str]
+) -> tuple[list[Arm], list[str]]:
+    """Leaves out arms that cannot be built, and those that build and train what another does."""
+    kept: dict[str, Arm] = {}
+    for arm in arms:
+        reason = costs.infeasible(arm.configuration)
+        if reason is not None:
+            notices.append(f"The arm {arm.name} is left out: {reason}.")
+            continue
+        network = identity_of(arm.configuration, costs.attention_identity(arm.configuration))
+        if network in kept:
+            notices.append(f"The arm {arm.name} is the arm {kept[network].name}.")
+            continue
+        kept[network] = arm
+    return list(kept.values()), notices
+
+
+def _combinations(space: Space) -> Iterator[Mapping[str, Value]]:
+    """Every combination of the values that attention's tuned knobs have."""
+    found: list[dict[str, Value]] = [{}]
+    for name, (_, _, domain) in space.tuned().items():
+        values = domain.values if name.startswith("attention.") else ()  # type: ignore[union-attr]
+        found = [{**before, name: value} for before in found for value in values]
+    yield from found
+
+
+def _named(space: Space, configuration: Configuration) -> str:
+    """A name that says what an arm has and the others need not have."""
+    flat = configuration.flat()
+    tuned = [name for name in space.tuned() if name.startswith("attention.") and name in flat]
+    words = [
+        str(flat[name]) if name == "attention.type" else f"{name.partition('.')[2]}={flat[name]}"
+        for name in tuned
+    ]
+    kind = str(configuration.attention["type"])
+    return " ".join(words if kind in words else [kind, *words])

@@ -1,0 +1,79 @@
+"""`cbam-search compare`: an answer without a search, on what a space offers."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hypermodels.networks.cost import CostModel
+from search.algorithms.confirmation import MOST_ARMS, Arm
+from search.candidates.arms import arms_of_space
+from search.cli.common import absolute, check_readable, console_of, executor_of
+from search.cli.confirm import confirm, say, say_stopped, settings_of
+from search.display.narrator import Narrator
+from search.driver.opening import open_run
+from search.driver.signals import Interrupted, Signals
+from search.errors import SpaceError
+from search.executors.devices import default_workers
+from search.space.loading import load_space
+from search.space.space import Space
+from search.text import shell_line
+
+
+def carry_out(options: argparse.Namespace) -> int:
+    """Runs or resumes a comparison."""
+    space = load_space(options.space).override("data", name=options.data, limit=options.limit)
+    check_comparable(space)
+    check_readable("--data", options.data or "")
+    name = options.name or f"{Path(options.space).stem}-compared"
+    path = Path(options.directory) / name
+    check_readable("the run directory", absolute(path))
+    console = console_of(options)
+    again = ["compare", "--space", options.space, "--directory", options.directory, "--name", name]
+    with (
+        Signals().caught() as signals,
+        open_run(
+            space, path, mend_data=True, searching=True, progress=Narrator(signals.check)
+        ) as run,
+    ):
+        workers = options.workers or default_workers(space.search.threads)
+
+        def arms(costs: CostModel) -> tuple[list[Arm], list[str]]:
+            found, notices = arms_of_space(space, costs)
+            if len(found) > MOST_ARMS:
+                raise SpaceError(
+                    f"{space.source}: a comparison has at most {MOST_ARMS} arms, and the space "
+                    f"offers {len(found)}. Offer fewer values."
+                )
+            return found, notices
+
+        settings = settings_of(run, options)
+        with executor_of(run, workers) as executor:
+            try:
+                answer = confirm(
+                    run, executor, signals, console, settings, arms, more=options.more
+                )
+            except Interrupted as stop:
+                return say_stopped(console, run, stop, again)
+            finally:
+                executor.kill()
+        return say(console, run, answer, as_json=options.json)
+
+
+def check_comparable(space: Space) -> None:
+    """Makes sure that nothing but attention differs between the arms.
+
+    Raises:
+        SpaceError: If something else is tuned, or a value is not one of a list.
+    """
+    for name, (_, _, domain) in space.tuned().items():
+        if not name.startswith("attention."):
+            raise SpaceError(
+                f"{space.source}: {name} is tuned. A comparison trains all arms alike: fix it, "
+                f"or search first: {shell_line(['cbam-search', '--space', space.source])}"
+            )
+        if not hasattr(domain, "values"):
+            raise SpaceError(
+                f"{space.source}: {name} is a range. A comparison has an arm for every value: "
+                "write {choice: [...]}."
+            )

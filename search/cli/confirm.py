@@ -1,0 +1,154 @@
+"""`cbam-search confirm`: the second phase of a run, which answers its question."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+
+from hypermodels.networks.cost import CostModel
+from search.algorithms.confirmation import Arm
+from search.analysis.answer import RunAnswer, answer_of
+from search.analysis.looks import LOOKS, planned_looks
+from search.candidates.arms import arms_of_search
+from search.cli.common import absolute, check_readable, console_of, executor_of
+from search.display.answer import answer_record, print_answer, write_answer
+from search.display.confirming import ConfirmationProgress
+from search.display.console import print_prose
+from search.display.narrator import Narrator
+from search.display.report import print_notices
+from search.driver.confirmation import Confirmation, plan_confirmation
+from search.driver.opening import open_run
+from search.driver.signals import Interrupted, Signals
+from search.driver.tuner import costs_of
+from search.errors import SearchFailedError, UsageError
+from search.executors.base import Executor
+from search.executors.devices import default_workers
+from search.runs.run import Run, load_run, space_of
+from search.space.settings import ConfirmSettings
+from search.text import counted, shell_line
+
+Choice = Callable[[CostModel], tuple[list[Arm], list[str]]]
+"""Chooses the arms, and says what was added or left out."""
+
+
+def carry_out(options: argparse.Namespace) -> int:
+    """Runs or resumes the confirmation of a finished search."""
+    space = space_of(load_run(options.run), options.run)
+    check_readable("the run directory", absolute(options.run))
+    console = console_of(options)
+    with (
+        Signals().caught() as signals,
+        open_run(space, options.run, mend_data=True, progress=Narrator(signals.check)) as run,
+    ):
+        settings = settings_of(run, options)
+        workers = options.workers or default_workers(space.search.threads)
+
+        def arms(costs: CostModel) -> tuple[list[Arm], list[str]]:
+            return arms_of_search(space, run.state, costs, settings.top)
+
+        with executor_of(run, workers) as executor:
+            try:
+                answer = confirm(
+                    run, executor, signals, console, settings, arms, more=options.more
+                )
+            except Interrupted as stop:
+                return say_stopped(console, run, stop, ["confirm", str(options.run)])
+            finally:
+                executor.kill()
+        return say(console, run, answer, as_json=options.json)
+
+
+def settings_of(run: Run, options: argparse.Namespace) -> ConfirmSettings:
+    """How to confirm: what the command line says, else the space, else the defaults.
+
+    Raises:
+        UsageError: If the plan is made already and says something else.
+    """
+    found = run.space.confirm
+    found = dataclasses.replace(found, seeds=options.seeds or found.seeds or LOOKS[0])
+    found = dataclasses.replace(found, top=getattr(options, "top", None) or found.top)
+    confirmation = run.state.confirmation
+    if confirmation and options.seeds and options.seeds != confirmation.plan.looks[0]:
+        raise UsageError(
+            f"the confirmation of {run.path} is planned with {confirmation.plan.looks[0]} seeds "
+            f"at its first look. Received: --seeds {options.seeds}. Leave it out: a plan that "
+            "could be changed after a look would be none."
+        )
+    return found
+
+
+def confirm(
+    run: Run,
+    executor: Executor,
+    signals: Signals,
+    console: Console,
+    settings: ConfirmSettings,
+    arms: Choice,
+    *,
+    more: bool = False,
+) -> RunAnswer:
+    """Plans a confirmation unless that is done, runs it up to its look, and answers.
+
+    Raises:
+        SearchFailedError: If there is nothing to compare, or the control failed.
+    """
+    costs = costs_of(run)
+    if run.state.confirmation is None:
+        chosen, notices = arms(costs)
+        plan_confirmation(
+            run,
+            chosen,
+            notices,
+            looks=planned_looks(settings.seeds),
+            margin=settings.margin,
+            epochs=settings.epochs or run.state.budgets[-1],
+        )
+    confirmation = Confirmation(run, executor, signals, costs)
+    confirmation.begin_look(more)
+    assert run.state.confirmation is not None
+    plan = run.state.confirmation.plan
+    total = len(confirmation.planned())
+    print_prose(
+        console,
+        f"Comparing {counted(len(plan.arms), 'arm')} over "
+        f"{counted(total // len(plan.arms), 'seed')}: "
+        f"{', '.join(str(arm['name']) for arm in plan.arms)}.",
+    )
+    print_notices(console, plan.notices)
+    narrator = Narrator(signals.check)
+    confirmation.run(ConfirmationProgress(run, total, console), narrator)
+    answer = answer_of(run.state)
+    if answer is None:
+        failed = [trial for trial in run.state.confirmation.trials.values() if trial.reason]
+        why = f" {failed[0].trial_id}: {failed[0].reason}." if failed else ""
+        raise SearchFailedError(
+            f"the confirmation of {run.path} has no answer: the network without attention, or "
+            f"every arm with it, has failed.{why}"
+        )
+    write_answer(run.path, answer)
+    return answer
+
+
+def say(console: Console, run: Run, answer: RunAnswer, *, as_json: bool) -> int:
+    """Prints the answer; returns the exit code."""
+    if as_json:
+        print(json.dumps({"run": str(run.path), **answer_record(answer)}, indent=2))
+    else:
+        print_answer(console, run.path, answer)
+    return 0
+
+
+def say_stopped(console: Console, run: Run, stop: Interrupted, arguments: Sequence[str]) -> int:
+    """Says what is kept and how to go on; returns the exit code."""
+    done = len(run.state.confirmation.outcomes) if run.state.confirmation else 0
+    print_prose(
+        console,
+        f"Stopped by {stop}. Kept in {run.path}: {counted(done, 'finished training')} of the "
+        "confirmation, and the others up to their last epoch. To go on:\n  "
+        f"{shell_line(['cbam-search', *arguments])}",
+    )
+    return stop.exit_code

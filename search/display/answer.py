@@ -1,0 +1,203 @@
+"""The answer of a run in words and a table: whether, which, by how much, and how sure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search.analysis.answer import RunAnswer
+from search.analysis.comparison import Difference
+from search.analysis.verdict import Answer, Verdict
+from search.display.console import cells, make_table, print_prose, print_table
+from search.storage.files import storage_errors, write_json, write_text
+from search.text import counted, printable, shell_line
+
+_HEADINGS = (
+    "arm",
+    "accuracy",
+    "sd",
+    "difference",
+    "interval",
+    "p",
+    "verdict",
+    "parameters",
+    "MACs",
+)
+
+
+def print_answer(console: Console, run: Path, answer: RunAnswer) -> None:
+    """Prints the table of the arms and the sentences."""
+    table = make_table()
+    for heading in _HEADINGS:
+        left = heading in ("arm", "verdict", "interval")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for row in answer_rows(answer):
+        table.add_row(*cells(*row))
+    print_table(console, table)
+    print_prose(console, "\n".join(sentences(run, answer)))
+
+
+def answer_rows(answer: RunAnswer) -> list[list[str]]:
+    """The rows of the table, the control first, then by accuracy."""
+    first, *rest = answer.results
+    rows = []
+    for result in (first, *sorted(rest, key=lambda each: -each.mean)):
+        verdict = result.verdict
+        found = verdict.difference if verdict else None
+        rows.append(
+            [
+                printable(result.arm.name),
+                f"{100 * result.mean:.2f}",
+                f"{100 * result.deviation:.2f}",
+                _signed(found.mean) if found else "",
+                _interval(found) if found else "",
+                _p(found.p) if found else "",
+                verdict.answer.value if verdict else "",
+                f"{result.parameters:,}",
+                f"{result.macs:,}",
+            ]
+        )
+    return rows
+
+
+def sentences(run: Path, answer: RunAnswer) -> list[str]:
+    """What the look says, a sentence or two a line."""
+    seeds = answer.comparison.seeds
+    said = [_headline(answer.answer, answer)]
+    if answer.explained is not None:
+        found = answer.explained.difference
+        said.append(
+            f"With the winner's own recipe, {printable(answer.explained.arm)} differs from no "
+            f"attention by {_signed(found.mean)} points ({_interval(found)})."
+        )
+    said.append(
+        f"Test accuracy on {answer.images:,} images over {seeds} seeds that the search never "
+        f"used; look {answer.look} of {len(answer.looks)}, which may claim a difference that is "
+        f"not there {100 * answer.error:.1f} times in 100 (all looks: 5). The intervals hold "
+        f"for all arms together, and for new seeds and new images."
+    )
+    said.append(
+        f"Two trainings of one network differ by about {100 * answer.noise:.2f} points (one "
+        f"standard deviation); {seeds} seeds show a difference of "
+        f"{100 * answer.resolvable:.2f} points 8 times in 10."
+    )
+    if answer.shrunk is not None:
+        said.append(
+            f"The search's best had {100 * answer.shrunk:+.2f} points more on the validation "
+            f"images than the same configuration with fresh seeds; selection alone explains "
+            f"about {100 * answer.selection:.2f}."
+        )
+    said += answer.failed
+    if answer.answer.answer is Answer.UNKNOWN and answer.look < len(answer.looks):
+        command = shell_line(["cbam-search", "confirm", str(run), "--more"])
+        said.append(f"To go on to {answer.looks[answer.look]} seeds: {command}")
+    return said
+
+
+def write_answer(run: Path, answer: RunAnswer) -> None:
+    """Writes `answer.md` and `answer.json`.
+
+    Raises:
+        StorageError: If the machine refuses a write.
+    """
+    lines = ["| " + " | ".join(_HEADINGS) + " |", "|" + "---|" * len(_HEADINGS)]
+    lines += ["| " + " | ".join(row) + " |" for row in answer_rows(answer)]
+    text = "\n\n".join(sentences(run, answer))
+    with storage_errors("the answer", run):
+        write_text(run / "answer.md", f"{text}\n\n" + "\n".join(lines) + "\n")
+        write_json(run / "answer.json", answer_record(answer))
+
+
+def answer_record(answer: RunAnswer) -> dict[str, Any]:
+    """The answer as plain values; accuracies are shares, not points."""
+    return {
+        "answer": answer.answer.answer.value,
+        "arm": answer.answer.arm,
+        "look": answer.look,
+        "looks": list(answer.looks),
+        "seeds": answer.comparison.seeds,
+        "error": answer.error,
+        "margin": answer.margin,
+        "test_images": answer.images,
+        "noise": answer.noise,
+        "resolvable": answer.resolvable,
+        "shrunk": answer.shrunk,
+        "selection": answer.selection,
+        "winner_recipe": _verdict_record(answer.explained),
+        "failed": list(answer.failed),
+        "arms": [
+            {
+                "arm": result.arm.name,
+                "role": result.arm.role,
+                "configuration": result.arm.configuration.to_dict(),
+                "accuracy": list(result.accuracy),
+                "parameters": result.parameters,
+                "macs": result.macs,
+                "verdict": _verdict_record(result.verdict),
+            }
+            for result in answer.results
+        ],
+    }
+
+
+def _verdict_record(verdict: Verdict | None) -> dict[str, Any] | None:
+    if verdict is None:
+        return None
+    difference = {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in asdict(verdict.difference).items()
+    }
+    return {
+        "answer": verdict.answer.value,
+        "bound": verdict.bound,
+        "more_seeds": verdict.more_seeds,
+        **difference,
+    }
+
+
+def _headline(verdict: Verdict, answer: RunAnswer) -> str:
+    found, arm = verdict.difference, printable(verdict.arm)
+    size = f"{_signed(found.mean)} points ({_interval(found)})"
+    if verdict.answer is Answer.HELPS:
+        return f"Attention helps here: {arm} against no attention, {size}."
+    if verdict.answer is Answer.HURTS:
+        return f"Attention hurts here: even the best, {arm}, against no attention, {size}."
+    if verdict.answer is Answer.SAME:
+        return (
+            f"Attention makes no difference larger than {100 * (verdict.bound or 0):.2f} points "
+            f"here: the best, {arm}, against no attention, {size}."
+        )
+    last = answer.looks[-1] - answer.comparison.seeds
+    more = verdict.more_seeds
+    if more is None:
+        then = "No number of seeds tells this with these test images."
+    elif more > last:
+        then = (
+            f"About {counted(more, 'more seed')} would tell; {last} more are planned. More test "
+            "images help as well."
+            if last
+            else f"All {answer.looks[-1]} planned seeds are used: they can show no difference."
+        )
+    else:
+        then = f"About {counted(more, 'more seed')} would tell."
+    return (
+        f"Cannot tell yet whether attention helps here: {arm} against no attention, {size}. {then}"
+    )
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+.2f}"
+
+
+def _interval(found: Difference) -> str:
+    if not math.isfinite(found.low):
+        return "no interval: the scores never vary"
+    return f"{100 * found.low:+.2f} to {100 * found.high:+.2f}"
+
+
+def _p(p: float) -> str:
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
