@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypermodels.knobs import Value
+from hypermodels.knobs.renamed import with_old_names
 from search.errors import CbamSearchError, StorageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ class Assignment:
         Args:
             data: The fingerprint of the data.
         """
-        content = [self.configuration, self.seed, self.batch_size, data]
+        # Checkpoints from before a knob was renamed have its old name in theirs.
+        content = [with_old_names(self.configuration), self.seed, self.batch_size, data]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from hypermodels.knobs.domains import (
     accept_setting,
 )
 from hypermodels.knobs.knob import IdleError, Knob, KnobError, Value
+from hypermodels.knobs.renamed import NEW_NAMES, renaming_notice, with_new_names
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ class Section:
         Raises:
             KnobError: If there is no such knob, or it cannot take a value.
         """
+        settings = self._under_new_names(settings)
         refuse = refuse or self._raise
         selector = self.selector.name
         accepted: dict[str, Setting] = {}
@@ -100,6 +103,18 @@ class Section:
             else:
                 accepted[name] = found[-1]
         return accepted
+
+    def _under_new_names(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        for old in settings.keys() & NEW_NAMES.keys():
+            if NEW_NAMES[old] not in self.knobs():
+                continue
+            if NEW_NAMES[old] in settings:
+                raise KnobError(
+                    f"{self.name}.{old} is now called {NEW_NAMES[old]}, which is set too"
+                )
+            warnings.warn(renaming_notice(f"{self.name}.{old}"), FutureWarning, stacklevel=4)
+            settings = with_new_names(settings)
+        return settings
 
     def _takers(self, name: str, settings: Mapping[str, Setting]) -> list[Knob]:
         """The knobs of a name in all variants that can be selected; in none, the first of all."""

@@ -217,7 +217,7 @@ def _frozen(given: keras.Model, settings: Mapping[str, Value]) -> Iterator[str]:
 
 def _normalised_twice(given: keras.Model, settings: Mapping[str, Value]) -> Iterator[str]:
     """Scaling of its own behind images that are standardised already."""
-    if settings["normalisation"] != "data":
+    if settings["normalization"] != "data":
         return
     names = canonical_names(given)
     for layer in _in_order(given):
@@ -228,7 +228,7 @@ def _normalised_twice(given: keras.Model, settings: Mapping[str, Value]) -> Iter
             yield (
                 f"{settings['model']} scales its images itself (layer {name}, a "
                 f"{type(layer).__name__}) and receives them standardised already, to mean 0 and "
-                "deviation 1. Set backbone.normalisation: none if it expects 0 to 255."
+                "deviation 1. Set backbone.normalization: none if it expects 0 to 255."
             )
             return
 

@@ -15,6 +15,7 @@ from hypermodels.backbones import all_placements, families, family
 from hypermodels.errors import BackboneError
 from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, listed
 from hypermodels.knobs.per_stage import StagedSection, by_stage, settings_in
+from hypermodels.knobs.renamed import with_new_names
 from hypermodels.settings.recipe import recipe_section
 
 STAGE_WORDS = ("all", "first", "last", "all_but_last")
@@ -206,7 +207,7 @@ class Configuration:
         Returns:
             A `Configuration` without inactive knobs.
         """
-        chosen = values or {}
+        settings, chosen = with_new_names(settings), with_new_names(values or {})
         backbone = backbone_section().resolve(settings.get("backbone", {}), chosen)
         standard = family(str(backbone["family"])).standard_placement(backbone)
         attention = {"placement": standard, **settings.get("attention", {})}
@@ -223,7 +224,8 @@ class Configuration:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Mapping[str, Value]]) -> Configuration:
-        return cls(dict(content["backbone"]), dict(content["attention"]), dict(content["recipe"]))
+        content = with_new_names(content)
+        return cls(content["backbone"], content["attention"], content["recipe"])
 
     def to_dict(self) -> dict[str, dict[str, Value]]:
         return {

@@ -28,7 +28,7 @@ def carry_out(options: argparse.Namespace) -> int:
     else:
         image, notices = image_of_data(space, Narrator())
     described = describe_foreign(space, image, {}, Narrator())
-    notices += notices_of(described)
+    notices = [*space.notices, *notices, *notices_of(described)]
     table = site_table(space, CostModel(image, Descriptions(described)))
     if options.format == "csv":
         print(to_csv(table), end="")

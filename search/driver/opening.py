@@ -121,6 +121,7 @@ def open_run(
         journal = Journal(journal_path(path), found)
         try:
             costs = checked.costs if checked else None
+            remarks = [*space.notices, *remarks]
             run = Run(path, space, info, journal, state, resumed, tuple(remarks), costs)
             if resumed and state.header.data != info.fingerprint:
                 raise RunDirectoryError(

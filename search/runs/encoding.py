@@ -1,4 +1,7 @@
-"""Between an entry and its record: plain values under the names of the entry's fields."""
+"""Between an entry and its record: plain values under the names of the entry's fields.
+
+A renamed knob has its new name in an entry, its old one in a record.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,13 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any, get_type_hints
 
+from hypermodels.knobs.renamed import with_new_names, with_old_names
 from search.errors import START_ANEW, RunDirectoryError
 from search.runs.records import ENTRIES, FORMAT, Entry, Plain, RunBegan
 from search.runs.shapes import Check
+
+_OF_SETTINGS = ("space", "configuration", "settings")
+"""The fields whose keys are sections and knobs."""
 
 
 def to_record(entry: Entry) -> Plain:
@@ -17,7 +24,7 @@ def to_record(entry: Entry) -> Plain:
     for each in fields(entry):
         value = getattr(entry, each.name)
         if each.name == "format" or value != _default(each):
-            found[each.name] = value
+            found[each.name] = with_old_names(value) if each.name in _OF_SETTINGS else value
     return found
 
 
@@ -46,9 +53,10 @@ def from_record(record: Mapping[str, Any], *, first: bool) -> Entry | None:
     values: Plain = {}
     for each in fields(ENTRIES[kind]):
         if each.name in record:
-            values[each.name] = record[each.name]
-            if not _check_of(ENTRIES[kind], each.name)(record[each.name]):
-                raise malformed(record, f"{each.name} is {_short(record[each.name])!r}")
+            value = record[each.name]
+            if not _check_of(ENTRIES[kind], each.name)(value):
+                raise malformed(record, f"{each.name} is {_short(value)!r}")
+            values[each.name] = with_new_names(value) if each.name in _OF_SETTINGS else value
         elif _default(each) is MISSING:
             raise malformed(record, f"it has no {each.name}")
     return ENTRIES[kind](**values)

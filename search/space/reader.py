@@ -8,6 +8,7 @@ from typing import Any
 
 from hypermodels.knobs import Knob, KnobError, Section, Setting, as_written
 from hypermodels.knobs.per_stage import PER_STAGE, by_stage, stage_key
+from hypermodels.knobs.renamed import NEW_NAMES, renaming_notice
 from hypermodels.settings.configuration import sections
 from search.errors import did_you_mean
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, top_level_keys, tuned_sections
@@ -33,6 +34,7 @@ class SpaceReader:
         self.source = source
         self._written_out = written_out
         self.problems: list[str] = []
+        self.notices: list[str] = []
 
     def problem(self, line: int, path: str, message: str) -> None:
         said = f"{path}: {message}"
@@ -73,6 +75,7 @@ class SpaceReader:
             presets,
             self.source,
             ConfirmSettings(**plain["confirm"]),
+            tuple(self.notices),
         )
 
     def stages_of_their_own(
@@ -130,6 +133,12 @@ class SpaceReader:
         for key, entry in node.value.items():
             if knob(key) is not None:
                 found[key] = entry
+                continue
+            if knob(new := NEW_NAMES.get(key, key)) is not None:
+                if new in node.value:
+                    self.problem(entry.line, f"{name}.{key}", f"the old name of {new}, set too.")
+                found[new] = entry
+                self.notices.append(renaming_notice(f"{name}.{key}"))
                 continue
             meant = f"{did_you_mean(key, known)} Known keys: {', '.join(known)}."
             self.problem(entry.line, f"{name}.{key}", f"unknown key.{meant}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from hypermodels.knobs import (
@@ -46,6 +46,7 @@ class Space:
         presets: Names of attention settings that every search tries.
         source: String, the file or the shipped name, for messages.
         confirm: The section `confirm`.
+        notices: Sentences on what somebody who wrote the space should know.
     """
 
     settings: Mapping[str, Mapping[str, Setting]]
@@ -55,6 +56,7 @@ class Space:
     presets: tuple[str, ...]
     source: str
     confirm: ConfirmSettings = ConfirmSettings(seeds=0, top=3, margin=0.005, epochs=0)
+    notices: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def maximise(self) -> bool:

@@ -25,10 +25,10 @@ search: {{max_epochs: 3, factor: 3, seed: 1}}
 presets: [none]
 """
 BACKBONES = {
-    "augmentation": ", normalisation: none",
+    "augmentation": ", normalization: none",
     "transfer": ", initial_weights: own, resize: 96",
-    "efficient": ", normalisation: none",
-    "with_lambda": ", normalisation: none",
+    "efficient": ", normalization: none",
+    "with_lambda": ", normalization: none",
     "custom_layer": "",
     "branches": "",
     "recurrent": "",

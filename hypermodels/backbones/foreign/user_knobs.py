@@ -58,7 +58,7 @@ KNOBS = (
         ),
     ),
     Knob(
-        "normalisation",
+        "normalization",
         "choice",
         "data",
         "what your network receives: images of mean 0 and standard deviation 1, or (none) "

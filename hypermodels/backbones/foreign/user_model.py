@@ -6,7 +6,7 @@ images to class scores:
 
     def function(input_shape: tuple[int, int, int], classes: int) -> keras.Model
 
-Its images are normalised as for every other backbone, unless `normalisation: none` says
+Its images are normalised as for every other backbone, unless `normalization: none` says
 that the network does so itself; then it receives them on the scale 0 to 255. Initial
 weights are drawn anew from the search seed and the layers' names, so all trials start
 alike; `initial_weights: own` keeps all weights that the model comes with.
@@ -39,7 +39,7 @@ from hypermodels.knobs import Value
 
 def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> Any:
     """Normalises images, unless the network does so itself."""
-    if settings["normalisation"] == "data":
+    if settings["normalization"] == "data":
         return normalised(images, image)
     return keras.layers.Rescaling(1.0, name=NORMALISE)(images)
 

@@ -123,7 +123,7 @@ def test_scores_by_other_means(model: str) -> None:
 
 def test_images_as_they_are() -> None:
     """The scale 0 to 255, for a network that normalises them itself."""
-    model = built("sequential", normalisation="none")
+    model = built("sequential", normalization="none")
     first = keras.Model(model.input, model.get_layer("normalise").output)
     np.testing.assert_array_equal(numpy(first(images(2, IMAGE))), images(2, IMAGE))
 
@@ -132,7 +132,7 @@ def test_images_as_they_are() -> None:
 @pytest.mark.parametrize(("model", "layer"), [("normalises", "norm"), ("nested", "inner")])
 def test_statistics_of_the_images_are_kept(model: str, layer: str, weights: str) -> None:
     """They are known of the data, not drawn: in both cases, and in what is computed."""
-    network = built(model, normalisation="none", initial_weights=weights)
+    network = built(model, normalization="none", initial_weights=weights)
     found = network.get_layer(layer)
     norm = found if layer == "norm" else found.get_layer("norm")
     np.testing.assert_array_equal(norm.get_weights()[0], [100, 110, 120])

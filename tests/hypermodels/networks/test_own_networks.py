@@ -139,8 +139,8 @@ def test_a_frozen_network_keeps_its_own_weights() -> None:
 @pytest.mark.parametrize("model", ["rescaled", "standardised", "rescaled_within"])
 def test_scaling_twice_is_said(model: str) -> None:
     (notice,) = check_own_network(configuration(model).backbone, IMAGE)
-    assert "scales its images itself" in notice and "normalisation: none" in notice
-    assert not check_own_network(configuration(model, normalisation="none").backbone, IMAGE)
+    assert "scales its images itself" in notice and "normalization: none" in notice
+    assert not check_own_network(configuration(model, normalization="none").backbone, IMAGE)
 
 
 # ---- images as people have them -------------------------------------------------------------
