@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 _LONGEST = 300
-_COLOURS = re.compile(r"\x1b?\[[0-9;]*m")
+_COLORS = re.compile(r"\x1b?\[[0-9;]*m")
 _INNERMOST = "Exception encountered:"
 """Where Keras, after a config that fills the screen, comes to the error itself."""
 
@@ -28,7 +28,7 @@ def reason_of(error: BaseException) -> str:
     'ValueError: no such shape'
     """
     try:
-        said = _COLOURS.sub("", str(error))
+        said = _COLORS.sub("", str(error))
     except Exception:  # an error of a person's own class
         said = ""
     text = " ".join(said.rpartition(_INNERMOST)[2].split())

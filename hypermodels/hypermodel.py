@@ -34,7 +34,7 @@ class AttentionHyperModel(kt.HyperModel):
     """A backbone with attention, of which any setting can be fixed or tuned.
 
     Args:
-        image: The `ImageSpec`: image shape, classes, normalisation.
+        image: The `ImageSpec`: image shape, classes, normalization.
         budget: The `Budget` over which the learning rate schedule is stretched.
         backbone: Mapping of backbone knobs to values or domains.
         attention: Mapping of attention knobs to values or domains.

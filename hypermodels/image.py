@@ -7,6 +7,9 @@ from typing import Any
 
 import keras
 
+NORMALIZE = "normalise"
+"""The layer that normalizes. No layer of a person's own network may take its name, so it stays."""
+
 
 @dataclass(frozen=True)
 class ImageSpec:
@@ -69,7 +72,7 @@ class Resize(keras.layers.Layer):
         return {**super().get_config(), "side": self.side}
 
 
-def normalised(images: Any, image: ImageSpec) -> Any:
+def normalized(images: Any, image: ImageSpec) -> Any:
     """Adds a layer that brings every channel to mean 0 and standard deviation 1.
 
     Args:
@@ -87,5 +90,5 @@ def normalised(images: Any, image: ImageSpec) -> Any:
     offset = [-mean / std for mean, std in zip(means, stds, strict=True)]
     single = count == 1
     return keras.layers.Rescaling(
-        scale[0] if single else scale, offset[0] if single else offset, name="normalise"
+        scale[0] if single else scale, offset[0] if single else offset, name=NORMALIZE
     )(images)

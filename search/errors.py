@@ -18,7 +18,7 @@ START_ANEW = (
 
 
 class CbamSearchError(Exception):
-    """Base of every error that is the person's or the machine's to mend."""
+    """Base of every error that the user, or a change to the machine, can fix."""
 
     exit_code = 1
     meaning = ""
@@ -99,13 +99,13 @@ def did_you_mean(received: object, known: Iterable[str]) -> str:
     """Returns `" Did you mean 'x'?"` for what was meant, or an empty string.
 
     Names that begin with what was received, or contain it as a word, come before those that
-    are spelt alike. Alike means that few letters differ: `val_f1` is no `val_loss`.
+    are spelled alike. Alike means that few letters differ: `val_f1` is no `val_loss`.
     """
     text, names = str(received).strip().lower(), list(known)
     if text in names:
         return f" Did you mean {text!r}?"
     bare = text.rstrip("0123456789_v")  # `resnet50` begins as `resnet_v1` does
-    meant = _completions(text, names) or _completions(bare, names) or _misspelt(text, names)
+    meant = _completions(text, names) or _completions(bare, names) or _misspelled(text, names)
     return f" Did you mean {' or '.join(map(repr, meant))}?" if meant else ""
 
 
@@ -122,7 +122,7 @@ def _completions(text: str, names: list[str]) -> list[str]:
     return parts if len(parts) <= _MOST_HINTS else []
 
 
-def _misspelt(text: str, names: list[str]) -> list[str]:
+def _misspelled(text: str, names: list[str]) -> list[str]:
     # A word that both have, such as `val_`, says nothing about the rest.
     alike = difflib.get_close_matches(text, [name.lower() for name in names], n=3, cutoff=0.6)
     near = [
@@ -135,7 +135,7 @@ def _misspelt(text: str, names: list[str]) -> list[str]:
 
 
 def _same_meaning(text: str, name: str) -> bool:
-    """Whether two names may be one misspelt: word by word, where they have equally many."""
+    """Whether two names may be one misspelled: word by word, where they have equally many."""
     ours, theirs = re.split(r"[_+.]", text), re.split(r"[_+.]", name)
     if len(ours) != len(theirs) or len(ours) == 1:
         return True

@@ -31,7 +31,7 @@ from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechan
 from hypermodels.attention.combining import COMBINE, combine
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
 from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_misfit
-from hypermodels.attention.normalisation import batch_norm
+from hypermodels.attention.normalization import batch_norm
 from hypermodels.knobs import Knob, Value
 
 DILATION = Knob(
@@ -166,8 +166,8 @@ class BAM(AttentionLayer):
         channels, hidden = shape[2], hidden_in(shape, settings)
         kernels = 3 * channels * hidden + 2 * 9 * hidden * hidden + hidden
         biases = 4 * hidden + channels + 1
-        normalised = channels + 1 if settings["bam_norm"] == "output" else 4 * hidden
-        return kernels + biases + 4 * normalised
+        normalized = channels + 1 if settings["bam_norm"] == "output" else 4 * hidden
+        return kernels + biases + 4 * normalized
 
     @staticmethod
     def macs(shape: MapShape, settings: Mapping[str, Value]) -> int:

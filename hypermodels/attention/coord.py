@@ -32,7 +32,7 @@ from hypermodels.attention.hidden import (
     hidden_in,
     hidden_units,
 )
-from hypermodels.attention.normalisation import batch_norm
+from hypermodels.attention.normalization import batch_norm
 from hypermodels.knobs import Value
 
 

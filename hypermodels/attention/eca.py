@@ -1,4 +1,4 @@
-"""ECA-Net: a gate for each channel from its neighbours' averages.
+"""ECA-Net: a gate for each channel from its neighbors' averages.
 
     M_c(F) = gate(conv1d_k(AvgPool(F))),  k = |log2(C) / 2 + 1 / 2|_odd
 
@@ -42,7 +42,7 @@ ECA_KERNEL_SIZE = Knob(
     "adaptive",
     "channels that the 1-D convolution spans; adaptive grows with their number",
     choices=("adaptive", "3", "5", "7", "9"),
-    normalise=_as_word,
+    normalize=_as_word,
     may_misfit=True,
 )
 ECA_PADDING = Knob(
@@ -64,7 +64,7 @@ def kernel_size(channels: int, eca_kernel_size: str) -> int:
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
 class ECA(AttentionLayer):
-    """Scales each channel by a gate computed from the averages of its neighbours.
+    """Scales each channel by a gate computed from the averages of its neighbors.
 
     Args:
         eca_kernel_size: `"adaptive"`, or how many channels the convolution spans: 3, 5, 7

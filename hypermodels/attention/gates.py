@@ -12,7 +12,7 @@ GATE = Knob(
     "gate",
     "choice",
     "sigmoid",
-    "gate function; identity_start is 2*sigmoid with zero-initialised last weights, so that "
+    "gate function; identity_start is 2*sigmoid with zero-initialized last weights, so that "
     "the layer passes its input unchanged at step 0",
     choices=("sigmoid", "hard_sigmoid", "identity_start"),
 )

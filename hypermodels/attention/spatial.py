@@ -23,7 +23,7 @@ from keras import ops
 
 from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
-from hypermodels.attention.normalisation import batch_norm
+from hypermodels.attention.normalization import batch_norm
 from hypermodels.fast import attention as fused
 from hypermodels.fast.convolution import convolve_to_one, convolve_to_one_banded
 from hypermodels.knobs import Knob, Value

@@ -24,7 +24,7 @@ from keras import ops
 
 from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate
-from hypermodels.attention.normalisation import batch_norm
+from hypermodels.attention.normalization import batch_norm
 from hypermodels.attention.spatial import SPATIAL_KERNEL_SIZE, kernel_misfit
 from hypermodels.knobs import Value
 

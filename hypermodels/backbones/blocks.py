@@ -26,7 +26,7 @@ STEM = Knob(
 def conv(
     filters: int, size: int, *, name: str, strides: int = 1, groups: int = 1, bias: bool = False
 ) -> layers.Conv2D:
-    """A He-initialised convolution with same padding; batch norm makes a bias superfluous."""
+    """A He-initialized convolution with same padding; batch norm makes a bias superfluous."""
     return layers.Conv2D(
         filters,
         size,

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from hypermodels.graph.taps import Tap
-from hypermodels.image import ImageSpec, normalised
+from hypermodels.image import ImageSpec, normalized
 from hypermodels.knobs import Knob, Value
 from hypermodels.registry import Registry
 
@@ -82,7 +82,7 @@ class Family:
     placements: tuple[str, ...]
     summary: str
     preprocess: Callable[[Any, Mapping[str, Value], ImageSpec], Any] = (
-        lambda images, settings, image: normalised(images, image)
+        lambda images, settings, image: normalized(images, image)
     )
     load: Callable[[keras.Model, Mapping[str, Value]], tuple[str, ...] | None] | None = None
     pretrained: Callable[[Mapping[str, Value]], bool] = lambda settings: False

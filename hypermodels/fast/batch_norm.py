@@ -26,7 +26,7 @@ def fuse_batch_norms(model: keras.Model) -> None:
 
     Args:
         model: The `keras.Model`; changed in place. Subclasses of Keras's layer, those that
-            renormalise or synchronise, and those inside of other layers stay as they are.
+            renormalize or synchronize, and those inside of other layers stay as they are.
     """
     for layer in _layers(model):
         if type(layer) is not keras.layers.BatchNormalization:

@@ -47,9 +47,9 @@ def convolve_to_one_banded(maps: Any, kernel: Any) -> Any:
 
 
 def _rows_times(rows: Any, matrices: Any) -> Any:
-    """For every row, the sum over its neighbours of each times the matrix for its place.
+    """For every row, the sum over its neighbors of each times the matrix for its place.
 
-    Autodiff would add up a zero-filled copy for each of the neighbours; the gradient is a
+    Autodiff would add up a zero-filled copy for each of the neighbors; the gradient is a
     product of the same kind, with the places in reverse.
 
     Args:
@@ -64,14 +64,14 @@ def _rows_times(rows: Any, matrices: Any) -> Any:
 
     @ops.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
     def multiplied(rows: Any, matrices: Any) -> Any:
-        around = _neighbours(rows, size)
+        around = _neighbors(rows, size)
         outputs = ops.matmul(around, ops.reshape(matrices, (size * length, width)))
 
         def gradient(*args: Any, upstream: Any = None) -> tuple[Any, Any]:
             above = args[0] if upstream is None else upstream
             back = ops.transpose(ops.flip(matrices, axis=0), (0, 2, 1))
             to_rows = ops.matmul(
-                _neighbours(above, size), ops.reshape(back, (size * width, length))
+                _neighbors(above, size), ops.reshape(back, (size * width, length))
             )
             to_matrices = ops.matmul(ops.transpose(around), ops.reshape(above, (-1, width)))
             return (
@@ -84,7 +84,7 @@ def _rows_times(rows: Any, matrices: Any) -> Any:
     return multiplied(rows, matrices)
 
 
-def _neighbours(rows: Any, size: int) -> Any:
+def _neighbors(rows: Any, size: int) -> Any:
     """Each row between those around it, `(batch * height, size * length)`; zeros outside."""
     _, height, length = rows.shape
     reach = size // 2

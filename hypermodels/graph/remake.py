@@ -235,7 +235,7 @@ def _held_by(held: Any, depth: int, seen: set[int]) -> Iterator[Any]:
 
 
 def _attributes(held: Any) -> Iterator[tuple[str, Any]]:
-    """What an object was given: not its methods, which Keras wraps, nor its neighbours."""
+    """What an object was given: not its methods, which Keras wraps, nor its neighbors."""
     for key, each in list(vars(held).items()):
         if key not in _GRAPH_LINKS and not callable(getattr(type(held), key, None)):
             yield key, each

@@ -62,7 +62,7 @@ class Knob:
         maximum: Greatest value of an `"integer"` or `"number"` knob.
         check: Callable that raises `KnobError` for a value that no bound can express
             (a depth that fits no formula), or `None`.
-        normalise: Callable that turns what YAML gave into the knob's value (a list of
+        normalize: Callable that turns what YAML gave into the knob's value (a list of
             stages into `"2,3"`), or `None`.
         tunable: Whether a space may tune it.
         label: String that stands before a value in a table (`"r="`); `None` is the name
@@ -80,7 +80,7 @@ class Knob:
     minimum: float | None = None
     maximum: float | None = None
     check: Callable[[Any], None] | None = field(default=None, compare=False)
-    normalise: Callable[[Any], Any] | None = field(default=None, compare=False)
+    normalize: Callable[[Any], Any] | None = field(default=None, compare=False)
     tunable: bool = True
     label: str | None = None
     forms: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
@@ -93,7 +93,7 @@ class Knob:
         Raises:
             KnobError: If the knob cannot take it.
         """
-        value = self.normalise(received) if self.normalise else received
+        value = self.normalize(received) if self.normalize else received
         if self.kind == "boolean":
             if not isinstance(value, bool):
                 raise KnobError(f"expected true or false. Received: {as_written(received)}")

@@ -29,7 +29,7 @@ _NUMBER = r"[1-9]\d?"
 _KEY = re.compile(rf"stage({_NUMBER})\.(\w+)")
 
 
-def _normalise(received: Any) -> Any:
+def _normalize(received: Any) -> Any:
     if isinstance(received, list | tuple):
         return ",".join(str(name) for name in received)
     return received
@@ -50,7 +50,7 @@ PER_STAGE = Knob(
     "attention knobs that every stage has of its own, a list such as [type, "
     "reduction_ratio]; stage1.type and so on set one stage's",
     check=_check,
-    normalise=_normalise,
+    normalize=_normalize,
     tunable=False,
     forms=(
         {"type": "string", "pattern": r"^(\w+(,\w+)*)?$"},

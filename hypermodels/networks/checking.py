@@ -14,11 +14,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from hypermodels.backbones.foreign.given_model import NORMALISE
 from hypermodels.backbones.foreign.user_model import frozen_layers, own_model
 from hypermodels.errors import BackboneError, some_of
 from hypermodels.graph.graft import canonical_names, copy_weights
-from hypermodels.image import ImageSpec
+from hypermodels.image import NORMALIZE, ImageSpec
 from hypermodels.knobs import Value
 from hypermodels.networks.network import backbone_model
 from hypermodels.seeds import GLOBAL_GENERATOR, drawn_from, restart_global_generator
@@ -68,13 +67,13 @@ def check_own_network(settings: Mapping[str, Value], image: ImageSpec) -> tuple[
     reference = str(settings["model"])
     with drawn_from(0, "check"):
         network = backbone_model(settings, image)
-        given = own_model(settings, network.get_layer(NORMALISE).output, image.classes)
+        given = own_model(settings, network.get_layer(NORMALIZE).output, image.classes)
     images = _some_images(image)
     _check_scores(network, images, reference)
     copy_weights(given, network)
     _check_same(given, network, images, reference)
     _check_operations(network, images, reference)
-    return (*_frozen(given, settings), *_normalised_twice(given, settings))
+    return (*_frozen(given, settings), *_normalized_twice(given, settings))
 
 
 def check_probabilities(scores: np.ndarray, whose: str) -> None:
@@ -130,7 +129,7 @@ def _check_same(
     given: keras.Model, network: keras.Model, images: np.ndarray, reference: str
 ) -> None:
     """What the person gave and what was made of it must be one network."""
-    prepared = keras.Model(network.input, network.get_layer(NORMALISE).output)
+    prepared = keras.Model(network.input, network.get_layer(NORMALIZE).output)
     theirs = _scores(given, prepared(images, training=False))
     ours = _scores(network, images)
     narrow = any(
@@ -215,8 +214,8 @@ def _frozen(given: keras.Model, settings: Mapping[str, Value]) -> Iterator[str]:
         )
 
 
-def _normalised_twice(given: keras.Model, settings: Mapping[str, Value]) -> Iterator[str]:
-    """Scaling of its own behind images that are standardised already."""
+def _normalized_twice(given: keras.Model, settings: Mapping[str, Value]) -> Iterator[str]:
+    """Scaling of its own behind images that are standardized already."""
     if settings["normalization"] != "data":
         return
     names = canonical_names(given)
@@ -227,7 +226,7 @@ def _normalised_twice(given: keras.Model, settings: Mapping[str, Value]) -> Iter
             name = names.get(layer.name, layer.name)
             yield (
                 f"{settings['model']} scales its images itself (layer {name}, a "
-                f"{type(layer).__name__}) and receives them standardised already, to mean 0 and "
+                f"{type(layer).__name__}) and receives them standardized already, to mean 0 and "
                 "deviation 1. Set backbone.normalization: none if it expects 0 to 255."
             )
             return

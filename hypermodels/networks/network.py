@@ -64,7 +64,7 @@ def build_backbone(
 def backbone_model(settings: Mapping[str, Value], image: ImageSpec) -> keras.Model:
     """Builds a backbone without attention: raw `uint8` images in, class scores out.
 
-    Normalisation is part of the model, so that what is exported takes images as they are.
+    Normalization is part of the model, so that what is exported takes images as they are.
     """
     chosen = family(str(settings["family"]))
     inputs = keras.Input(image.shape, dtype="uint8", name="image")

@@ -22,7 +22,7 @@ class RawImages(keras.layers.Layer):
 
     An image of whole numbers, or one that reaches above 2, is on that scale. An image with
     fractions that reaches 1 at most was divided by 255, and is multiplied by it again. One
-    with values below 0 or above 255 (standardised by its owner, say), or with fractions and
+    with values below 0 or above 255 (standardized by its owner, say), or with fractions and
     a largest value between 1 and 2, becomes not-a-number, and so do its scores: no scale
     would surely be right for it.
 

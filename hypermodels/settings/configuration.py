@@ -21,7 +21,7 @@ from hypermodels.settings.recipe import recipe_section
 STAGE_WORDS = ("all", "first", "last", "all_but_last")
 
 
-def _normalise_stages(received: Any) -> Any:
+def _normalize_stages(received: Any) -> Any:
     if isinstance(received, list | tuple):
         if not received or not all(
             isinstance(stage, int) and not isinstance(stage, bool) for stage in received
@@ -57,7 +57,7 @@ STAGES = Knob(
     "all",
     "stages that get attention: all, first, last, all_but_last or a list such as [2, 3]",
     check=_check_stages,
-    normalise=_normalise_stages,
+    normalize=_normalize_stages,
     label="stages=",
     may_misfit=True,
     places=True,

@@ -29,7 +29,7 @@ _SCHEDULE = (
         maximum=0.5,
     ),
 )
-_REGULARISATION = (
+_REGULARIZATION = (
     Knob(
         "label_smoothing",
         "number",
@@ -108,14 +108,14 @@ OPTIMIZERS: Mapping[str, tuple[Knob, ...]] = {
         Knob("nesterov", "boolean", True, "Nesterov momentum"),
         _weight_decay(1e-3),
         *_SCHEDULE,
-        *_REGULARISATION,
+        *_REGULARIZATION,
         *_COMPUTATION,
     ),
     "adamw": (
         _learning_rate(1e-3),
         _weight_decay(0.05),
         *_SCHEDULE,
-        *_REGULARISATION,
+        *_REGULARIZATION,
         *_COMPUTATION,
     ),
 }

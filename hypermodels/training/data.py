@@ -1,6 +1,6 @@
 """What a person hands to `fit`: images and labels that the network can take, or a refusal.
 
-A network takes raw uint8 images and normalises them itself. Images that are normalised
+A network takes raw uint8 images and normalizes them itself. Images that are normalized
 already, labels that count from 1 and arrays without a batch axis would train without an
 error, to a worse accuracy, so they are refused by name.
 """
@@ -173,7 +173,7 @@ def _check_batch(batch: Any, image: ImageSpec, what: str) -> None:
 def _check_type(name: str, what: str) -> None:
     if name != "uint8":
         raise ValueError(
-            f"{what}: the network takes raw uint8 images, 0 to 255, and normalises them itself. "
+            f"{what}: the network takes raw uint8 images, 0 to 255, and normalizes them itself. "
             f"Received: an array of {name}."
         )
 

@@ -16,11 +16,11 @@ class Algorithm(Protocol):
     search that was killed, or goes on with other workers, decides as an untouched one.
 
     Attributes:
-        maximise: Whether a greater score is better.
+        maximize: Whether a greater score is better.
     """
 
     @property
-    def maximise(self) -> bool: ...
+    def maximize(self) -> bool: ...
 
     def trials(self, outcomes: Outcomes) -> Sequence[TrialSpec]:
         """Every trial that exists, in the order in which they should be run.

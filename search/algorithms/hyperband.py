@@ -59,13 +59,13 @@ class Hyperband:
             that is added later changes nothing in those before it.
         factor: Integer, each rung keeps one in `factor`.
         candidates: Where configurations come from.
-        maximise: Boolean, whether a greater score is better.
+        maximize: Boolean, whether a greater score is better.
     """
 
     budgets: tuple[int, ...]
     factor: int
     candidates: Candidates
-    maximise: bool = True
+    maximize: bool = True
 
     def trials(self, outcomes: Outcomes) -> list[TrialSpec]:
         """Every trial that exists, given what has ended so far.
@@ -285,7 +285,7 @@ class Hyperband:
             (outcomes[trial.trial_id], trial) for trial in trials if trial.trial_id in outcomes
         ]
         done = [(score, trial) for score, trial in scored if score is not None]
-        sign = -1.0 if self.maximise else 1.0
+        sign = -1.0 if self.maximize else 1.0
         # By place, which is a number: as a string 10000 stands before 9999.
         return [
             trial for _, trial in sorted(done, key=lambda pair: (sign * pair[0], pair[1].place))

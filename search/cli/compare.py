@@ -33,7 +33,7 @@ def carry_out(options: argparse.Namespace) -> int:
     with (
         Signals().caught() as signals,
         open_run(
-            space, path, mend_data=True, searching=True, progress=Narrator(signals.check)
+            space, path, restore_data=True, searching=True, progress=Narrator(signals.check)
         ) as run,
     ):
         workers = options.workers or default_workers(space.search.threads)

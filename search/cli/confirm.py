@@ -42,7 +42,7 @@ def carry_out(options: argparse.Namespace) -> int:
     console = console_of(options)
     with (
         Signals().caught() as signals,
-        open_run(space, options.run, mend_data=True, progress=Narrator(signals.check)) as run,
+        open_run(space, options.run, restore_data=True, progress=Narrator(signals.check)) as run,
     ):
         settings = settings_of(run, options)
         workers = options.workers or default_workers(space.search.threads)

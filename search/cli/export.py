@@ -22,7 +22,7 @@ def carry_out(options: argparse.Namespace) -> int:
     console = console_of(options)
     with (
         Signals().caught() as signals,
-        open_run(space, options.run, mend_data=True, progress=Narrator(signals.check)) as run,
+        open_run(space, options.run, restore_data=True, progress=Narrator(signals.check)) as run,
     ):
         try:
             with executor_of(run, 1) as executor:

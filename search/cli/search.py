@@ -67,7 +67,7 @@ def carry_out(options: argparse.Namespace) -> int:
             space,
             path,
             overwrite=options.overwrite,
-            mend_data=True,
+            restore_data=True,
             searching=True,
             progress=Narrator(signals.check),
         ) as run,

@@ -187,12 +187,12 @@ def _check_names(names: tuple[str, ...], count: int, source: str) -> None:
     if len(names) != count:
         raise DataError(
             f"The class names of {source} do not fit its labels. Expected {count} names, "
-            f"one a class. Received: {len(names)} names. Mend class_names, or leave it out."
+            f"one a class. Received: {len(names)} names. Fix class_names, or leave it out."
         )
     if len(set(names)) != len(names) or not all(name.strip() for name in names):
         raise DataError(
             f"The class names of {source} are empty or repeat. Expected different names. "
-            f"Received: class_names={list(names)[:10]}. Mend class_names, or leave it out."
+            f"Received: class_names={list(names)[:10]}. Fix class_names, or leave it out."
         )
     for name in names:
         # A line each in class_names.txt, and shown on terminals, which obey control characters.

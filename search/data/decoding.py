@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], object]
 """Told what is being done, how much of it is done, and how much there is of it."""
 
-_GREY_MODES = ("1", "L", "LA")
-_COLOUR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
+_GRAY_MODES = ("1", "L", "LA")
+_COLOR_MODES = ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
 
 
 def no_progress(what: str, done: int, total: int) -> None:
@@ -47,7 +47,7 @@ class _Remarks:
             (self.frames, "file has", "files have", "more than one frame; the first is used"),
             (self.transparent, "image has", "images have", "transparency, which is dropped"),
             (self.deep, "image has", "images have", "16 bits a channel; the upper 8 are used"),
-            (self.cropped, "image is", "images are", "not square; the centre is cropped out"),
+            (self.cropped, "image is", "images are", "not square; the center is cropped out"),
         ):
             if files:
                 findings.sentences.append(
@@ -66,19 +66,19 @@ def decode(
     Args:
         files: The files; nothing is read of any other.
         image_size: Height and width to which every image is brought (short side resized,
-            bilinear, then cropped at the centre), or `None`: all must have one size.
+            bilinear, then cropped at the center), or `None`: all must have one size.
         findings: Takes what is dropped; its broken files are refused with those found here.
         progress: Called for every file.
 
     Returns:
-        The images, with 1 channel when every one is grey, else 3; and the records of the
+        The images, with 1 channel when every one is gray, else 3; and the records of the
         files by name.
 
     Raises:
         DataError: When a file is broken, or the images differ in size.
     """
     images: Images | None = None
-    all_grey = True
+    all_gray = True
     remarks = _Remarks()
     sizes: dict[tuple[int, ...], Path] = {}
     counts: Counter[tuple[int, ...]] = Counter()
@@ -99,7 +99,7 @@ def decode(
             if len(sizes) == 1 and not findings.broken:
                 if images is None:
                     images = np.empty((len(files), *pixels.shape[:2], 3), dtype=np.uint8)
-                all_grey = all_grey and pixels.shape[2] == 1
+                all_gray = all_gray and pixels.shape[2] == 1
                 images[index] = pixels
     if findings.broken:
         raise _broken_files(findings, len(files))
@@ -109,7 +109,7 @@ def decode(
         raise AssertionError("a listing without images was let through")
     remarks.tell(findings)
     _tell_formats(files, findings)
-    return (np.ascontiguousarray(images[..., :1]) if all_grey else images), origin
+    return (np.ascontiguousarray(images[..., :1]) if all_gray else images), origin
 
 
 def _tell_formats(files: Sequence[Path], findings: Findings) -> None:
@@ -142,13 +142,13 @@ def _pixels(content: bytes, image_size: int | None, file: Path, remarks: _Remark
         raise OSError("an empty file")
     with Image.open(io.BytesIO(content), formats=image_formats()) as opened:
         mode = opened.mode
-        if mode not in _GREY_MODES and mode not in _COLOUR_MODES:
+        if mode not in _GRAY_MODES and mode not in _COLOR_MODES:
             raise _NotEightBitError(f"not 8 bits a channel: Pillow mode {mode}")
         deep = ";16" in str(getattr(opened, "tile", ""))
-        grey = mode in _GREY_MODES
+        gray = mode in _GRAY_MODES
         turned = ImageOps.exif_transpose(opened)
         seen_through = _is_transparent(turned)
-        image = turned.convert("L" if grey else "RGB")
+        image = turned.convert("L" if gray else "RGB")
         if image_size is not None:
             if image.width != image.height:
                 remarks.cropped.append(file)
@@ -161,7 +161,7 @@ def _pixels(content: bytes, image_size: int | None, file: Path, remarks: _Remark
         ):
             if found:
                 files.append(file)
-    return pixels[..., np.newaxis] if grey else pixels
+    return pixels[..., np.newaxis] if gray else pixels
 
 
 def _is_transparent(image: Image.Image) -> bool:
@@ -182,7 +182,7 @@ def _has_frames(opened: Image.Image) -> bool:
 
 
 def _fit(image: Image.Image, size: int) -> Image.Image:
-    """Resizes the short side to `size`, bilinear, and crops the centre square."""
+    """Resizes the short side to `size`, bilinear, and crops the center square."""
     from PIL import Image
 
     short = min(image.size)

@@ -41,11 +41,11 @@ def load_image_folder(
         source: What a person sees in messages.
         test_fraction: Share of each class cut off as test split where there is no `test/`.
         image_size: Height and width to which every image is brought (short side resized,
-            bilinear, then cropped at the centre), or `None`: all must have one size.
+            bilinear, then cropped at the center), or `None`: all must have one size.
         progress: Called for every image.
 
     Returns:
-        A `Dataset`; 1 channel when every image is grey, else 3.
+        A `Dataset`; 1 channel when every image is gray, else 3.
 
     Raises:
         DataError: When Pillow is missing, the folder has fewer than two classes, a class
@@ -63,7 +63,7 @@ def load_image_folder(
             files += listing.get(name, [])
             labels += [label] * len(listing.get(name, []))
         bounds[kind] = slice(start, len(files))
-    # All images are decoded together, so that one coloured image makes all three-channel.
+    # All images are decoded together, so that one colored image makes all three-channel.
     images, origin = decode(files, image_size, findings, progress)
     every_label = np.array(labels, dtype=np.int64)
     splits = {kind: Split(images[part], every_label[part]) for kind, part in bounds.items()}

@@ -60,7 +60,7 @@ def load_npz(
     if given is not None and (given.ndim != 1 or given.dtype.kind not in "US"):
         raise DataError(
             f"class_names in {source} is no list of names. Expected a 1-D array of strings. "
-            f"Received: shape={given.shape}, dtype={given.dtype}. Mend it, or leave it out."
+            f"Received: shape={given.shape}, dtype={given.dtype}. Fix it, or leave it out."
         )
     splits = {
         kind: checked_split(arrays[pair[0]], arrays[pair[1]], pair, source)

@@ -75,7 +75,7 @@ class _Part:
         total = counts.sum(axis=1)
         mean = counts @ values / total
         variance = counts @ values**2 / total - mean**2
-        # One flat colour has no deviation to divide by.
+        # One flat color has no deviation to divide by.
         std = np.sqrt(np.maximum(variance, 1.0))
         return tuple(map(float, mean)), tuple(map(float, std))
 

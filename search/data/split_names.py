@@ -1,4 +1,4 @@
-"""What people call the splits of a data set, in any capitalisation."""
+"""What people call the splits of a data set, in any capitalization."""
 
 from __future__ import annotations
 

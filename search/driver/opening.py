@@ -42,7 +42,7 @@ def open_run(
     path: Path,
     *,
     overwrite: bool = False,
-    mend_data: bool = False,
+    restore_data: bool = False,
     searching: bool = False,
     progress: Progress = no_progress,
 ) -> Iterator[Run]:
@@ -56,7 +56,7 @@ def open_run(
         path: The run directory.
         overwrite: Boolean, whether to delete a run that is there. Where that was broken
             off, it is done whatever is said now: most of the run may be gone.
-        mend_data: Boolean, whether to prepare the data of a run anew where it is missing.
+        restore_data: Boolean, whether to prepare the data of a run anew where it is missing.
         searching: Boolean, whether a search is to begin or go on: the data of a run that
             is there is compared with its source, and a run of another space in which no
             trial was ever started makes room.
@@ -83,7 +83,7 @@ def open_run(
             clear(path)
         with storage_errors("the run directory", path):
             refuse_strange_entries(path)
-            missing = mend_data and not (data_folder(path) / MANIFEST).exists()
+            missing = restore_data and not (data_folder(path) / MANIFEST).exists()
         extension: SearchExtended | None = None
         found = _records(path)
         state = RunState.replay(found[0])

@@ -148,7 +148,7 @@ class SearchTuner(kt.Tuner):
             text += f" The last lines that it printed: {lines}." if lines else ""
             text += f" Its output is in {log_of(self._run, first.trial_id)}."
         return (
-            f"{text} Mend the cause in the space, the data or the model, and start the search "
+            f"{text} Fix the cause in the space, the data or the model, and start the search "
             "under another --name: in this run, these trials stay failed."
         )
 
@@ -194,4 +194,4 @@ def algorithm_of(run: Run, costs: CostModel, progress: Progress = no_progress) -
             f"search has {MAX_TRIALS:,} at most. Restore the journal from a copy. {START_ANEW}"
         )
     candidates = SampledCandidates(run.space, costs, budgets, progress)
-    return Hyperband(budgets, search.factor, candidates, run.space.maximise)
+    return Hyperband(budgets, search.factor, candidates, run.space.maximize)

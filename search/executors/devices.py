@@ -1,4 +1,4 @@
-"""The cores and GPUs of this machine, found without initialising a framework."""
+"""The cores and GPUs of this machine, found without initializing a framework."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def cpu_count() -> int:
 
 
 def gpu_ids() -> list[str]:
-    """The GPUs this process may use, found without initialising a framework."""
+    """The GPUs this process may use, found without initializing a framework."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name.strip() not in ("", "-1")]

@@ -134,7 +134,7 @@ class RunState:
         return str(self.header.space["search"]["objective"])
 
     @property
-    def maximise(self) -> bool:
+    def maximize(self) -> bool:
         """Whether a greater score is better."""
         return direction_of(self.objective) == "max"
 
@@ -226,7 +226,7 @@ class RunState:
             self._ranked = [each for each in self._ranked if each[-1] != trial.trial_id]
         self._outcomes[trial.trial_id] = trial.score
         if trial.score is not None:
-            signed = -trial.score if self.maximise else trial.score
+            signed = -trial.score if self.maximize else trial.score
             insort(self._ranked, (-trial.epochs, signed, trial.trial_id))
 
     def outcomes(self) -> Mapping[str, float | None]:

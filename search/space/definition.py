@@ -106,7 +106,7 @@ SEARCH = (
         "objective",
         "choice",
         "val_accuracy",
-        "what is optimised, at a trial's last epoch",
+        "what is optimized, at a trial's last epoch",
         choices=tuple(OBJECTIVES),
     ),
     Knob("max_epochs", "integer", 27, "epochs of the full budget", minimum=1, maximum=100_000),
@@ -146,7 +146,7 @@ CONSTRAINTS = (
         "networks with more weights are refused before they are built",
         minimum=1,
         maximum=MAX_LIMIT,
-        normalise=_count,
+        normalize=_count,
     ),
     Knob(
         "max_macs",
@@ -155,7 +155,7 @@ CONSTRAINTS = (
         "networks with more multiply-adds an image are refused",
         minimum=1,
         maximum=MAX_LIMIT,
-        normalise=_count,
+        normalize=_count,
     ),
 )
 

@@ -65,7 +65,7 @@ def _described(knob: Knob) -> dict[str, Any]:
 def _value(knob: Knob) -> dict[str, Any]:
     """What one value of a knob looks like."""
     if knob.kind == "choice":
-        numbers = [int(word) for word in knob.choices if knob.normalise and str(word).isdigit()]
+        numbers = [int(word) for word in knob.choices if knob.normalize and str(word).isdigit()]
         return {"enum": [*knob.choices, *numbers]}
     if knob.kind == "text":
         forms = [dict(form) for form in knob.forms] or [{"type": "string", "minLength": 1}]
@@ -75,7 +75,7 @@ def _value(knob: Knob) -> dict[str, Any]:
         "type": _TYPES[knob.kind],
         **{key: value for key, value in bounds.items() if value is not None},
     }
-    return {"anyOf": [number, _WITH_SUFFIX]} if knob.normalise else number
+    return {"anyOf": [number, _WITH_SUFFIX]} if knob.normalize else number
 
 
 def _tunable(knob: Knob) -> dict[str, Any]:

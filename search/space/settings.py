@@ -13,7 +13,7 @@ OBJECTIVES: Mapping[str, str] = {
     "val_accuracy": "max",
     "val_loss": "min",
 }
-"""What a search can optimise, and in which direction."""
+"""What a search can optimize, and in which direction."""
 
 
 def direction_of(metric: str) -> str:

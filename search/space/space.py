@@ -59,7 +59,7 @@ class Space:
     notices: tuple[str, ...] = field(default=(), compare=False)
 
     @property
-    def maximise(self) -> bool:
+    def maximize(self) -> bool:
         """Whether a greater objective is better."""
         return direction_of(self.search.objective) == "max"
 

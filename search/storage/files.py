@@ -27,8 +27,8 @@ def storage_errors(what: str, path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"cannot write {what} to {path}: {error.strerror or error}. Nothing is lost: make "
-            "room or mend the permission, then run the same command again."
+            f"cannot write {what} to {path}: {error.strerror or error}. Nothing is lost: free "
+            "disk space or fix the permissions, then run the same command again."
         ) from error
 
 

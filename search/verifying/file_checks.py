@@ -91,10 +91,10 @@ def _check_view(path: Path, folders: int, text: str, findings: Findings) -> None
     except RecursionError:
         found = None
     except (OSError, ValueError) as error:
-        findings.add(f"the view {path} cannot be read: {error} (mend: --repair)")
+        findings.add(f"the view {path} cannot be read: {error} (fix: --repair)")
         return
     if found != json.loads(text):
-        findings.add(f"the view {path} is not what the journal says (mend: --repair)")
+        findings.add(f"the view {path} is not what the journal says (fix: --repair)")
 
 
 def check_export(path: Path, state: RunState, findings: Findings) -> None:

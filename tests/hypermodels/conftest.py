@@ -18,7 +18,7 @@ from tests.hypermodels.helpers import (
     images,
     maps,
     numpy,
-    randomise,
+    randomize,
     variants,
 )
 from tests.script import script
@@ -68,14 +68,14 @@ def fresh_process(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for number, settings in enumerate(variants(entry)):
             layer = entry.build(settings, name=f"{entry.name}_{number}", seed=number)
             outputs.append(layer(inputs))
-            randomise(layer, seed=number)
+            randomize(layer, seed=number)
     contract = keras.Model(inputs, keras.layers.Concatenate(name="all")(outputs))
     contract.save(folder / "contract.keras")
 
     network = build_network(configuration(type="cbam", spatial_norm="bn"), TINY, seed=3)
     for layer in network.layers:
         if layer.name.endswith("_attn"):
-            randomise(layer)
+            randomize(layer)
     network.save(folder / "network.keras")
     network.export(folder / "saved_model", verbose=False)
 

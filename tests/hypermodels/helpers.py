@@ -74,7 +74,7 @@ def named_weights(layer: keras.layers.Layer) -> dict[str, Any]:
     return {weight.path.partition("/")[2]: weight for weight in layer.weights}
 
 
-def randomise(layer: keras.layers.Layer, seed: int = 5, scale: float = 0.5) -> None:
+def randomize(layer: keras.layers.Layer, seed: int = 5, scale: float = 0.5) -> None:
     """Gives every weight random values; variances stay positive."""
     random = np.random.default_rng(seed)
     for name, weight in named_weights(layer).items():

@@ -58,7 +58,7 @@ def sequential_without_input(input_shape: Shape, classes: int) -> keras.Model:
     )
 
 
-def normalises(input_shape: Shape, classes: int) -> keras.Model:
+def normalizes(input_shape: Shape, classes: int) -> keras.Model:
     """Knows the statistics of its images, which no seed gives."""
     inputs = keras.Input(input_shape)
     norm = layers.Normalization(name="norm")
@@ -73,7 +73,7 @@ def normalises(input_shape: Shape, classes: int) -> keras.Model:
 
 def nested(input_shape: Shape, classes: int) -> keras.Model:
     """A network within a network, with statistics of its own."""
-    inner = normalises(input_shape, classes)
+    inner = normalizes(input_shape, classes)
     maps = keras.Model(inner.input, inner.get_layer("conv").output, name="inner")
     inputs = keras.Input(input_shape)
     x = layers.GlobalAveragePooling2D()(maps(inputs))

@@ -226,7 +226,7 @@ wrapped = network(lambda x: layers.Activation(own_activation)(x) + x)
 own_softmax = network(
     end=lambda x, classes: layers.Dense(classes, activation=lambda t: ops.softmax(t * 2))(x)
 )
-normaliser = network(
+normalizer = network(
     end=lambda x, classes: layers.Lambda(lambda t: t / ops.sum(t, axis=-1, keepdims=True))(
         layers.Dense(classes, activation="sigmoid")(x)
     )
@@ -279,5 +279,5 @@ narrow = network(lambda x: layers.Conv2D(8, 1, dtype="bfloat16", name="narrow")(
 # ---- of which something is said -----------------------------------------------------------------
 
 rescaled = network(first=layers.Rescaling(1 / 255))
-standardised = network(first=layers.Normalization(mean=0.5, variance=0.1))
+standardized = network(first=layers.Normalization(mean=0.5, variance=0.1))
 rescaled_within = network(first=keras.Sequential([layers.Rescaling(1 / 255)]))

@@ -296,7 +296,7 @@ def test_fit_from_a_later_epoch_sees_that_epochs_batches() -> None:
     assert fingerprint(first.get_weights()) != fingerprint(later.get_weights())
 
 
-def test_fit_refuses_images_that_are_normalised_already() -> None:
+def test_fit_refuses_images_that_are_normalized_already() -> None:
     with pytest.raises(ValueError, match="raw uint8 images.*Received: an array of float32"):
         fitted(X.astype("float32") / 255.0, Y)
 
@@ -405,7 +405,7 @@ def test_soft_labels_stay_soft() -> None:
         np.testing.assert_allclose(mine, other, rtol=1e-2, atol=1e-3)
 
 
-def test_class_weights_are_honoured() -> None:
+def test_class_weights_are_honored() -> None:
     plain, _ = fitted(X, Y, epochs=1)
     weighted, _ = fitted(X, Y, epochs=1, class_weight={0: 5.0, 1: 1.0, 2: 1.0, 3: 0.0})
     assert fingerprint(plain.get_weights()) != fingerprint(weighted.get_weights())

@@ -138,7 +138,7 @@ def _plain(draw: st.DrawFn, name: str) -> dict[str, Any]:
                     st.floats(0, 1, exclude_min=True, exclude_max=True), st.integers(1, 10**9)
                 )
             )
-        elif knob.normalise and draw(st.booleans()):
+        elif knob.normalize and draw(st.booleans()):
             content[knob.name] = draw(st.sampled_from(["300k", "1.5M", "2 G"]))
         else:
             content[knob.name] = draw(values_of(knob, ()))

@@ -43,7 +43,7 @@ def transfer(input_shape: Shape, classes: int) -> keras.Model:
 
 
 def efficient(input_shape: Shape, classes: int) -> keras.Model:
-    """EfficientNet, which scales and normalises its images itself."""
+    """EfficientNet, which scales and normalizes its images itself."""
     base = keras.applications.EfficientNetB0(
         input_shape=input_shape, include_top=False, weights=None
     )

@@ -16,7 +16,7 @@ class Application:
     Args:
         preprocessing: How it wants its images: `"tf"` (-1 to 1), `"torch"` (ImageNet's
             statistics), `"caffe"` (ImageNet's mean taken off, channels reversed), or
-            `"own"` where it normalises them itself.
+            `"own"` where it normalizes them itself.
         blocks: How its blocks are named.
         first: The first convolution, of a network with reversed channels.
         rescaled: The layer before which the network with ImageNet weights, and only that,

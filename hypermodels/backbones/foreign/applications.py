@@ -27,7 +27,7 @@ from hypermodels.backbones.family import RESIZE, Family, Site, register_family
 from hypermodels.backbones.foreign.application_table import APPLICATIONS, Application
 from hypermodels.errors import BackboneError
 from hypermodels.graph.graft import copy_weights, graft, quick_statistics
-from hypermodels.image import ImageSpec
+from hypermodels.image import NORMALIZE, ImageSpec
 from hypermodels.knobs import Knob, KnobError, Value
 
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
@@ -95,7 +95,7 @@ def original(name: str, shape: tuple[int, ...] | None, **options: Any) -> keras.
         advice = (
             f"Set backbone.resize to at least {least[1]}"
             if least
-            else f"It takes colour images of 3 channels ({error})"
+            else f"It takes color images of 3 channels ({error})"
             if channels != 3
             else str(error).rstrip(".")
         )
@@ -111,7 +111,7 @@ def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> 
     if channels != 3 and (pretrained or kind in ("caffe", "torch")):
         what = "with pretrained weights " if pretrained else ""
         raise BackboneError(
-            f"{settings['application']} {what}takes colour images of 3 channels. "
+            f"{settings['application']} {what}takes color images of 3 channels. "
             f"Received: images of {channels}. Convert them, or use another network with "
             "weights: none"
         )
@@ -120,7 +120,7 @@ def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> 
     if kind == "torch":
         scale = [1 / (255 * std) for std in _TORCH_STD]
         offset = [-mean / std for mean, std in zip(_TORCH_MEAN, _TORCH_STD, strict=True)]
-    return keras.layers.Rescaling(scale, offset, name="normalise")(images)
+    return keras.layers.Rescaling(scale, offset, name=NORMALIZE)(images)
 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
@@ -164,7 +164,7 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] |
     if weights == "imagenet":
         source = _with_imagenet_weights(name)
     else:
-        shape = tuple(model.get_layer("normalise").output.shape[1:])
+        shape = tuple(model.get_layer(NORMALIZE).output.shape[1:])
         source = _with_weights_of_file(name, weights, shape, int(model.output.shape[-1]))
     first = known(settings).first
     if first:

@@ -13,9 +13,10 @@ import keras
 from hypermodels.backbones.foreign.sources import imported
 from hypermodels.errors import BackboneError, reason_of
 from hypermodels.graph.walk import Call, upstream
+from hypermodels.image import NORMALIZE
 
-NORMALISE, SCORES = "normalise", "float32_scores"
-RESERVED = ("image", "resize", NORMALISE, SCORES)
+SCORES = "float32_scores"
+RESERVED = ("image", "resize", NORMALIZE, SCORES)
 """Names of the layers that are put around a person's network."""
 
 

@@ -21,7 +21,7 @@ def _check_model(value: Any) -> None:
     )
 
 
-def _normalise_sites(received: Any) -> Any:
+def _normalize_sites(received: Any) -> Any:
     if isinstance(received, list | tuple) and all(isinstance(name, str) for name in received):
         return ",".join(received)
     return received
@@ -51,7 +51,7 @@ KNOBS = (
         "layers after which attention can go: names with * and ?, or a list of them; auto "
         "is the last feature map of each size",
         check=_check_sites,
-        normalise=_normalise_sites,
+        normalize=_normalize_sites,
         forms=(
             {"type": "string", "minLength": 1},
             {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1},

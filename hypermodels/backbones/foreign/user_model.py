@@ -6,7 +6,7 @@ images to class scores:
 
     def function(input_shape: tuple[int, int, int], classes: int) -> keras.Model
 
-Its images are normalised as for every other backbone, unless `normalization: none` says
+Its images are normalized as for every other backbone, unless `normalization: none` says
 that the network does so itself; then it receives them on the scale 0 to 255. Initial
 weights are drawn anew from the search seed and the layers' names, so all trials start
 alike; `initial_weights: own` keeps all weights that the model comes with.
@@ -23,7 +23,6 @@ import keras
 from hypermodels.backbones.family import Family, Site, register_family
 from hypermodels.backbones.foreign.found_sites import sites_by_names
 from hypermodels.backbones.foreign.given_model import (
-    NORMALISE,
     SCORES,
     given_model,
     scoring_layers,
@@ -33,15 +32,15 @@ from hypermodels.backbones.foreign.user_knobs import KNOBS
 from hypermodels.errors import BackboneError, some_of
 from hypermodels.graph.graft import canonical_names, copy_weights, graft
 from hypermodels.graph.weights import copy_statistics, has_statistics
-from hypermodels.image import ImageSpec, normalised
+from hypermodels.image import NORMALIZE, ImageSpec, normalized
 from hypermodels.knobs import Value
 
 
 def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> Any:
-    """Normalises images, unless the network does so itself."""
+    """Normalizes images, unless the network does so itself."""
     if settings["normalization"] == "data":
-        return normalised(images, image)
-    return keras.layers.Rescaling(1.0, name=NORMALISE)(images)
+        return normalized(images, image)
+    return keras.layers.Rescaling(1.0, name=NORMALIZE)(images)
 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
@@ -96,7 +95,7 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] |
     own = settings["initial_weights"] == "own"
     if not own and not has_statistics(model):
         return None
-    images = model.get_layer(NORMALISE).output
+    images = model.get_layer(NORMALIZE).output
     source = own_model(settings, images, int(model.output.shape[-1]))
     if own:
         copy_weights(source, model)

@@ -124,7 +124,7 @@ def test_the_example_keeps_the_contract(srm: Mechanism, monkeypatch: pytest.Monk
 def test_it_saves_and_loads(srm: Mechanism, tmp_path: Path) -> None:
     inputs = keras.Input((6, 6, 4))
     model = keras.Model(inputs, srm.build({}, name="srm_attn", seed=3)(inputs))
-    helpers.randomise(model.layers[-1])
+    helpers.randomize(model.layers[-1])
     model.save(tmp_path / "srm.keras")
     x = helpers.maps(2, 6, 6, 4)
     loaded = keras.models.load_model(tmp_path / "srm.keras")

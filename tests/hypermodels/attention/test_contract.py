@@ -32,7 +32,7 @@ from tests.hypermodels.helpers import (
     maps,
     named_weights,
     numpy,
-    randomise,
+    randomize,
     samples,
     variants,
     weight_macs,
@@ -82,7 +82,7 @@ def test_same_shape_out_and_gates_by_name(entry: Mechanism) -> None:
         assert make(entry, entry.settings({}))(symbolic).shape == symbolic.shape
         for chosen in variants(entry) if shape == SHAPES[0] else [entry.settings({})]:
             layer = built(entry, chosen, shape)
-            randomise(layer)
+            randomize(layer)
             outputs = numpy(layer(x))
             gates = layer.gates(x)
             assert outputs.shape == x.shape
@@ -106,7 +106,7 @@ def test_any_height_and_width_known_at_call_time_alone(entry: Mechanism) -> None
     model = keras.Model(inputs, make(entry, entry.settings({}))(inputs))
     sized = make(entry, entry.settings({}))
     sized.build((None, None, None, 8))
-    randomise(sized)
+    randomize(sized)
     model.layers[-1].set_weights(sized.get_weights())
     for height, width in ((6, 6), (3, 11)):
         x = maps(1, height, width, 8)
@@ -120,7 +120,7 @@ def test_config_round_trip(entry: Mechanism) -> None:
     x = maps(2, 6, 6, 8)
     for chosen in variants(entry):
         layer = built(entry, chosen, (6, 6, 8))
-        randomise(layer)
+        randomize(layer)
         config = json.loads(json.dumps(layer.get_config()))
         assert {name: config[name] for name in chosen} == chosen
         twin = type(layer).from_config(config)
@@ -324,7 +324,7 @@ def test_mixed_precision(entry: Mechanism, policy: str) -> None:
     narrow = keras.ops.convert_to_tensor(x, sixteen)
     for chosen in variants(entry):
         layer = built(entry, chosen, (64, 64, 8))
-        randomise(layer, scale=1e-5)
+        randomize(layer, scale=1e-5)
         assert {w.dtype for w in layer.weights} <= {"float32"}
         outputs, gates = layer(narrow), layer.gates(narrow)
         assert keras.backend.standardize_dtype(outputs.dtype) == sixteen
@@ -487,7 +487,7 @@ def test_equal_identities_are_equal_networks(
     ):
         assert a.shape == b.shape
         np.testing.assert_array_equal(numpy(a), numpy(b), err_msg=f"first value of {name}")
-    randomise(one)
+    randomize(one)
     two.set_weights(one.get_weights())
     x = maps(2, *shape)
     np.testing.assert_array_equal(numpy(one(x)), numpy(two(x)))

@@ -15,7 +15,7 @@ import tensorflow as tf
 from hypermodels.attention import mechanism
 from hypermodels.knobs import Value
 from tests.hypermodels.attention import reference, reference_common
-from tests.hypermodels.helpers import built, maps, named_weights, numpy, randomise
+from tests.hypermodels.helpers import built, maps, named_weights, numpy, randomize
 
 POOLINGS = ("avg", "max", "avg+max")
 GATES = ("sigmoid", "hard_sigmoid", "identity_start")
@@ -97,7 +97,7 @@ CASES = {
 def prepared(name: str, settings: Settings) -> tuple[Any, dict[str, np.ndarray]]:
     """A layer with random weights everywhere, and the same weights in float64."""
     layer = built(mechanism(name), settings, SHAPE)
-    randomise(layer)
+    randomize(layer)
     return layer, {key: numpy(weight) for key, weight in named_weights(layer).items()}
 
 
@@ -194,7 +194,7 @@ def gradient_cases() -> Iterator[tuple[str, Settings, bool]]:
         yield "cbam", settings_of("cbam", order=order, gate=gate, spatial_kernel_size=3), False
 
 
-def cancelled(name: str, settings: Settings, training: bool) -> set[str]:
+def canceled(name: str, settings: Settings, training: bool) -> set[str]:
     """The biases that a batch norm right behind them takes away again in training."""
     if name != "bam" or not training:
         return set()
@@ -211,7 +211,7 @@ def test_gradients_of_input_and_every_weight() -> None:
         batch = 4 if name == "bam" and training else 2
         x, r = maps(batch, 4, 5, 6), maps(batch, 4, 5, 6, seed=9)
         layer = built(mechanism(name), settings, (4, 5, 6))
-        randomise(layer)
+        randomize(layer)
         weights = {key: numpy(weight) for key, weight in named_weights(layer).items()}
         trainable = {
             key: weight for key, weight in named_weights(layer).items() if weight.trainable
@@ -242,7 +242,7 @@ def test_gradients_of_input_and_every_weight() -> None:
             start = x.astype("float64") if key == "input" else weights[key]
             expected = reference.central_differences(loss_at, start)
             scale = max(1.0, float(np.abs(expected).max()))
-            gone = key in cancelled(name, settings, training)
+            gone = key in canceled(name, settings, training)
             np.testing.assert_allclose(
                 numpy(gradient) / scale,
                 expected / scale,

@@ -262,7 +262,7 @@ def images_that_differ(count: int, image: ImageSpec) -> np.ndarray:
     return (raw * (high - low).reshape(shape) + 255 * low.reshape(shape)).astype("uint8")
 
 
-def randomised(name: str, **options: Any) -> keras.Model:
+def randomized(name: str, **options: Any) -> keras.Model:
     """A network of Keras's own as if it had been trained: its statistics suit its maps."""
     arguments = {"weights": None, "input_shape": (64, 64, 3), **options}
     model = getattr(keras.applications, name)(**arguments)
@@ -299,7 +299,7 @@ def features(model: keras.Model, raw: np.ndarray) -> np.ndarray:
 )
 def test_pretrained_features_are_those_of_keras(name: str, tmp_path: Path) -> None:
     image = image_of(name)
-    source = randomised(name, include_top=False, input_shape=image.shape)
+    source = randomized(name, include_top=False, input_shape=image.shape)
     source.save_weights(tmp_path / "w.weights.h5")
     raw = images_that_differ(3, image)
     scaled = PREPROCESSING[name].preprocess_input(raw.astype("float32"))
@@ -333,7 +333,7 @@ def save(model: keras.Model, path: Path) -> None:
     ("suffix", "classes"), [(".weights.h5", 7), (".keras", 7), (".h5", 5), (".h5", 1000)]
 )
 def test_a_file_with_its_own_classifier(suffix: str, classes: int, tmp_path: Path) -> None:
-    source = randomised("MobileNetV3Small", include_top=True, classes=classes)
+    source = randomized("MobileNetV3Small", include_top=True, classes=classes)
     save(source, tmp_path / f"w{suffix}")
     raw = images_that_differ(2, IMAGE)
     pools = (each for each in source.layers if each.name.startswith("global_average_pooling"))
@@ -360,7 +360,7 @@ def test_a_classifier_behind_a_flattened_map(tmp_path: Path) -> None:
 
 def test_imagenet_weights_come_from_keras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The download is Keras's own; its EfficientNet divides its images once more."""
-    source = randomised("EfficientNetB0", include_top=False)
+    source = randomized("EfficientNetB0", include_top=False)
     source.save_weights(tmp_path / "w.weights.h5")
     asked = []
 
@@ -388,7 +388,7 @@ def test_imagenet_weights_come_from_keras(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("weights") / "w.weights.h5"
-    randomised("MobileNetV2", include_top=False).save_weights(path)
+    randomized("MobileNetV2", include_top=False).save_weights(path)
     return str(path)
 
 
@@ -427,7 +427,7 @@ def test_the_kinds_that_start_at_identity_are_many() -> None:
 
 
 def test_a_block_that_loses_its_gate_keeps_the_rest_of_its_weights(tmp_path: Path) -> None:
-    source = randomised("MobileNetV3Small", include_top=False)
+    source = randomized("MobileNetV3Small", include_top=False)
     source.save_weights(tmp_path / "w.weights.h5")
     given = {"weights": str(tmp_path / "w.weights.h5")}
     model = build_network(
@@ -465,17 +465,17 @@ def test_images_that_are_too_small(name: str, least: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["ResNet50", "DenseNet121"])
-def test_grey_images_where_colours_are_needed(name: str) -> None:
+def test_gray_images_where_colors_are_needed(name: str) -> None:
     said = refused(name, ImageSpec((64, 64, 1), 10))
-    assert said.startswith(f"{name} takes colour images of 3 channels. Received: images of 1")
+    assert said.startswith(f"{name} takes color images of 3 channels. Received: images of 1")
 
 
 @pytest.mark.parametrize("name", ["MobileNetV2", "MobileNetV3Small", "EfficientNetB0"])
-def test_grey_images_where_they_will_do(name: str) -> None:
+def test_gray_images_where_they_will_do(name: str) -> None:
     image = ImageSpec((64, 64, 1), 4)
     model = build_network(configuration(name, type="se"), image, seed=1)
     assert model(images(2, image)).shape == (2, 4)
-    assert "with pretrained weights takes colour" in refused(name, image, weights="imagenet")
+    assert "with pretrained weights takes color" in refused(name, image, weights="imagenet")
 
 
 def test_a_missing_weights_file(tmp_path: Path) -> None:

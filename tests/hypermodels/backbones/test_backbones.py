@@ -140,7 +140,7 @@ def test_every_name_is_explicit(name: str) -> None:
         assert not [entry for entry in first if automatic.search(entry)]
 
 
-def test_normalisation_is_in_the_model() -> None:
+def test_normalization_is_in_the_model() -> None:
     spec = ImageSpec((8, 8, 3), 4, mean=(10.0, 20.0, 30.0), std=(2.0, 4.0, 5.0))
     model = backbone_model({"family": "resnet_v1", "depth": 8}, spec)
     assert model.input.dtype == "uint8"
@@ -155,7 +155,7 @@ def test_normalisation_is_in_the_model() -> None:
     np.testing.assert_allclose(numpy(part(raw)), (raw - np.array([10, 20, 30])) / 2, rtol=1e-5)
 
 
-def test_wrong_normalisation_is_refused() -> None:
+def test_wrong_normalization_is_refused() -> None:
     with pytest.raises(ValueError, match="mean must have one value, or one for each of the 1"):
         ImageSpec((8, 8, 1), 4, mean=(1.0, 2.0, 3.0))
     with pytest.raises(ValueError, match="std must have one value"):

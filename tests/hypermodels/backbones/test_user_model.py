@@ -122,14 +122,14 @@ def test_scores_by_other_means(model: str) -> None:
 
 
 def test_images_as_they_are() -> None:
-    """The scale 0 to 255, for a network that normalises them itself."""
+    """The scale 0 to 255, for a network that normalizes them itself."""
     model = built("sequential", normalization="none")
     first = keras.Model(model.input, model.get_layer("normalise").output)
     np.testing.assert_array_equal(numpy(first(images(2, IMAGE))), images(2, IMAGE))
 
 
 @pytest.mark.parametrize("weights", ["seeded", "own"])
-@pytest.mark.parametrize(("model", "layer"), [("normalises", "norm"), ("nested", "inner")])
+@pytest.mark.parametrize(("model", "layer"), [("normalizes", "norm"), ("nested", "inner")])
 def test_statistics_of_the_images_are_kept(model: str, layer: str, weights: str) -> None:
     """They are known of the data, not drawn: in both cases, and in what is computed."""
     network = built(model, normalization="none", initial_weights=weights)

@@ -33,7 +33,7 @@ from tests.hypermodels.helpers import (
     maps,
     numpy,
     producer,
-    randomise,
+    randomize,
 )
 
 each_resnet = pytest.mark.parametrize("name", RESNETS)
@@ -116,7 +116,7 @@ V2 = {
 def test_attention_sits_where_it_is_meant_to(
     name: str, depth: int, expected: dict[str, Any], port: str
 ) -> None:
-    """Sites are placed one at a time: neighbours would stand between a layer and its own."""
+    """Sites are placed one at a time: neighbors would stand between a layer and its own."""
     settings = {"family": name, "depth": depth}
     plain = backbone_model(settings, TINY)
     for site in build_backbone(settings, TINY).sites:
@@ -151,7 +151,7 @@ def test_values_change_as_computed(name: str, port: str) -> None:
     plain = backbone_model(settings, TINY)
     for layer in plain.layers:
         if layer.weights:
-            randomise(layer, scale=0.3)
+            randomize(layer, scale=0.3)
     site = build_backbone(settings, TINY).sites[-1]
     gated = attach(plain, {site.ports[port]: constant(0.25)}, seed=1, copy_weights=True)
 
@@ -212,7 +212,7 @@ def test_identity_start_keeps_a_pretrained_network(name: str, port: str) -> None
     plain = backbone_model(settings, TINY)
     for layer in plain.layers:
         if layer.weights:
-            randomise(layer, scale=0.3)
+            randomize(layer, scale=0.3)
     chosen = configuration(
         name, type="cbam", gate="identity_start", spatial_norm="bn", placement=port
     )

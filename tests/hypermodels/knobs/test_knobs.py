@@ -222,7 +222,7 @@ def test_resolve_takes_sampled_values_for_tuned_knobs_alone() -> None:
     assert list(SECTION.resolve(settings, values)) == ["kind", "size", "rate", "count"]
 
 
-def test_accept_normalises_and_names_what_is_wrong() -> None:
+def test_accept_normalizes_and_names_what_is_wrong() -> None:
     section = attention_section()
     assert section.accept({"type": "se", "stages": [3, 2], "reduction_ratio": Choice((2, 4))}) == {
         "type": "se",

@@ -33,14 +33,14 @@ WORK = (
     "time_distributed",
     "wrapped",
     "own_softmax",
-    "normaliser",
+    "normalizer",
     "custom_initializer",
     "augments_within",
     "unseeded_noise",
 )
 WITHOUT_A_FILE = {
     # What they hold has no name under which a file could carry it.
-    "without_config", "closure", "nested", "own_softmax", "normaliser", "custom_initializer",
+    "without_config", "closure", "nested", "own_softmax", "normalizer", "custom_initializer",
     "borrowed_name",
 }  # fmt: skip
 
@@ -136,7 +136,7 @@ def test_a_frozen_network_keeps_its_own_weights() -> None:
     assert len(notices) == 1 and notices[0].endswith("do not train: held.")
 
 
-@pytest.mark.parametrize("model", ["rescaled", "standardised", "rescaled_within"])
+@pytest.mark.parametrize("model", ["rescaled", "standardized", "rescaled_within"])
 def test_scaling_twice_is_said(model: str) -> None:
     (notice,) = check_own_network(configuration(model).backbone, IMAGE)
     assert "scales its images itself" in notice and "normalization: none" in notice
@@ -159,7 +159,7 @@ def test_images_on_either_scale() -> None:
 def test_images_on_no_scale_give_no_scores() -> None:
     served = serving_model(built("activation"))
     raw = images(3, IMAGE).astype("float32")
-    # Standardised by its owner; and brightened after a division by 255: which scale is it on?
+    # Standardized by its owner; and brightened after a division by 255: which scale is it on?
     mixed = np.concatenate([raw[:1], raw[1:2] - 128, raw[2:] / 255 * 1.01])
     scores = numpy(served(mixed))
     assert np.isfinite(scores[0]).all() and np.isnan(scores[1:]).all()

@@ -23,7 +23,7 @@ from search.algorithms.simulator import (
 from search.algorithms.trials import Outcomes, TrialSpec
 
 ALGORITHMS: dict[str, Callable[[int, bool], Algorithm]] = {
-    "hyperband": lambda epochs, maximise: Hyperband((epochs, epochs), 3, Unlimited(), maximise)
+    "hyperband": lambda epochs, maximize: Hyperband((epochs, epochs), 3, Unlimited(), maximize)
 }
 """A new algorithm is added here and has to pass all of it."""
 
@@ -58,7 +58,7 @@ def search(
 @searches
 @given(st.integers(1, 30), st.booleans(), st.integers(0, 99), failing)
 def test_more_outcomes_only_add_trials(
-    name: str, epochs: int, maximise: bool, seed: int, failing: float
+    name: str, epochs: int, maximize: bool, seed: int, failing: float
 ) -> None:
     known: dict[str, TrialSpec] = {}
 
@@ -69,7 +69,7 @@ def test_more_outcomes_only_add_trials(
         assert known.items() <= found.items(), "a trial changed or went away"
         known = found
 
-    search(ALGORITHMS[name](epochs, maximise), seed, failing, workers=3, watch=watch)
+    search(ALGORITHMS[name](epochs, maximize), seed, failing, workers=3, watch=watch)
 
 
 @algorithms
@@ -186,10 +186,10 @@ def test_no_rung_has_more_finished_trials_than_it_is_there_for(
 @searches
 @given(st.integers(1, 30), st.booleans(), st.integers(0, 99), failing, st.integers(1, 4))
 def test_answers_one_by_one_are_those_from_all_outcomes(
-    name: str, epochs: int, maximise: bool, seed: int, failing: float, workers: int
+    name: str, epochs: int, maximize: bool, seed: int, failing: float, workers: int
 ) -> None:
     """At every step, however the search came there; and for one that goes on in the middle."""
-    algorithm = ALGORITHMS[name](epochs, maximise)
+    algorithm = ALGORITHMS[name](epochs, maximize)
     score = random_scores(seed, failing)
     quick, plain = algorithm.decisions({}), RecomputedDecisions(algorithm, {})
     outcomes: dict[str, float | None] = {}

@@ -141,7 +141,7 @@ class Simulation:
     def better(self, one: TrialSpec, other: TrialSpec) -> bool:
         mine, its = self.outcomes[one.trial_id], self.outcomes[other.trial_id]
         assert mine is not None and its is not None
-        return mine > its if self.hyperband.maximise else mine < its
+        return mine > its if self.hyperband.maximize else mine < its
 
 
 # ---- the brackets -----------------------------------------------------------------------
@@ -221,13 +221,13 @@ def test_the_trials_do_not_depend_on_workers_or_on_who_finishes_first(
     seed: int,
     failing: float,
     levels: int,
-    maximise: bool,
+    maximize: bool,
     iterations: int,
     size: int | None,
     crews: list[tuple[int, int]],
 ) -> None:
     candidates = Unlimited() if size is None else Few(size, (budget[0],) * iterations, budget[1])
-    hyperband = Hyperband((budget[0],) * iterations, budget[1], candidates, maximise)
+    hyperband = Hyperband((budget[0],) * iterations, budget[1], candidates, maximize)
     score = random_scores(seed, failing, levels)
     alone = Simulation(hyperband, score)
     expected = alone.run()
@@ -237,15 +237,15 @@ def test_the_trials_do_not_depend_on_workers_or_on_who_finishes_first(
         assert crew.outcomes == alone.outcomes
 
 
-@pytest.mark.parametrize("maximise", [True, False])
+@pytest.mark.parametrize("maximize", [True, False])
 @pytest.mark.parametrize("levels", [2, 5, 10**6])
 @given(budget=budgets, seed=st.integers(0, 10**6), failing=st.sampled_from([0.0, 0.15, 0.6]))
 @settings(max_examples=12, deadline=None)
 def test_a_rung_holds_the_best_of_the_rung_before(
-    levels: int, maximise: bool, budget: tuple[int, int], seed: int, failing: float
+    levels: int, maximize: bool, budget: tuple[int, int], seed: int, failing: float
 ) -> None:
     """Exactly the top k; where some of these fail, as many of the next best."""
-    hyperband = Hyperband((budget[0],), budget[1], Unlimited(), maximise)
+    hyperband = Hyperband((budget[0],), budget[1], Unlimited(), maximize)
     simulation = Simulation(hyperband, random_scores(seed, failing, levels))
     simulation.run()
     table = as_table(*budget)
@@ -337,9 +337,9 @@ def test_a_trial_is_promoted_before_its_rung_has_ended() -> None:
     assert promoted() == ["0000-1", "0001-1", "0002-1"]
 
 
-@pytest.mark.parametrize("maximise", [True, False])
-def test_equal_scores_go_to_the_earlier_trial(maximise: bool) -> None:
-    hyperband = Hyperband((9,), 3, Unlimited(), maximise)
+@pytest.mark.parametrize("maximize", [True, False])
+def test_equal_scores_go_to_the_earlier_trial(maximize: bool) -> None:
+    hyperband = Hyperband((9,), 3, Unlimited(), maximize)
     simulation = Simulation(hyperband, lambda trial: 0.5)
     found = [plan.trial_id for plan in simulation.run().values() if plan.bracket == 2]
     assert found[9:] == ["0000-1", "0001-1", "0002-1", "0000-2"]
@@ -362,8 +362,8 @@ def test_equal_scores_go_to_the_earlier_trial_past_ten_thousand_places() -> None
 
 
 def test_the_direction_decides_who_is_promoted() -> None:
-    for maximise, best in ((True, "0008"), (False, "0000")):
-        hyperband = Hyperband((9,), 3, Unlimited(), maximise)
+    for maximize, best in ((True, "0008"), (False, "0000")):
+        hyperband = Hyperband((9,), 3, Unlimited(), maximize)
         outcomes = {f"{place:04d}": float(place) for place in range(9)}
         promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
         assert promoted[0].parent == best

@@ -166,7 +166,7 @@ def test_images_can_be_given_instead_of_data(
 
 
 def test_it_writes_nothing_and_loads_no_tensorflow(tmp_path: Path) -> None:
-    """Neither for a network whose first layers rescale and normalise its images."""
+    """Neither for a network whose first layers rescale and normalize its images."""
     (tmp_path / "my.yaml").write_text(APPLICATION)
     before = sorted(tmp_path.iterdir())
     probe = (

@@ -51,10 +51,10 @@ def assert_says(message: str, *parts: str) -> None:
         assert part in message
 
 
-def write_images(folder: Path, colour: tuple[int, ...], count: int, **options: Any) -> None:
-    """`count` plain images of one colour (of 1 or 3 values), 6x6 unless `size` says so."""
+def write_images(folder: Path, color: tuple[int, ...], count: int, **options: Any) -> None:
+    """`count` plain images of one color (of 1 or 3 values), 6x6 unless `size` says so."""
     folder.mkdir(parents=True, exist_ok=True)
     size, suffix = options.get("size", (6, 6)), options.get("suffix", ".png")
     for index in range(count):
-        mode, fill = ("L", colour[0]) if len(colour) == 1 else ("RGB", colour)
+        mode, fill = ("L", color[0]) if len(color) == 1 else ("RGB", color)
         Image.new(mode, size, fill).save(folder / f"{index:03}{suffix}")

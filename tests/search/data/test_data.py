@@ -111,7 +111,7 @@ def test_npz_labels_of_any_integer_dtype_and_as_a_column(tmp_path: Path, dtype: 
     assert data.class_names == ("0", "1", "2")
 
 
-def test_npz_grey_images_get_one_channel(tmp_path: Path) -> None:
+def test_npz_gray_images_get_one_channel(tmp_path: Path) -> None:
     arrays = toy_arrays()
     arrays["x_train"], arrays["x_test"] = arrays["x_train"][..., 0], arrays["x_test"][..., :1]
     data = load_dataset(write_npz(tmp_path / "toy.npz", arrays))
@@ -389,7 +389,7 @@ def test_class_names_are_no_paths(tmp_path: Path, name: str) -> None:
     assert open_prepared(tmp_path / "inner" / "data").info.class_names == (name, "b", "c")
 
 
-def test_image_folder_is_grey_only_when_every_image_is(tmp_path: Path) -> None:
+def test_image_folder_is_gray_only_when_every_image_is(tmp_path: Path) -> None:
     write_images(tmp_path / "a", (10,), 3)
     write_images(tmp_path / "b", (20,), 3)
     assert load_dataset(str(tmp_path), test_fraction=0.34).train.images.shape == (4, 6, 6, 1)
@@ -399,7 +399,7 @@ def test_image_folder_is_grey_only_when_every_image_is(tmp_path: Path) -> None:
     assert data.train.images[0, 0, 0].tolist() == [10, 10, 10]
 
 
-def test_image_size_resizes_the_short_side_and_crops_the_centre(tmp_path: Path) -> None:
+def test_image_size_resizes_the_short_side_and_crops_the_center(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_images(tmp_path / name, (0, 0, 0), 2, size=(7, 9))
         wide = Image.new("RGB", (40, 20), (255, 0, 0))
@@ -408,8 +408,8 @@ def test_image_size_resizes_the_short_side_and_crops_the_centre(tmp_path: Path) 
     data = load_dataset(str(tmp_path), image_size=10, test_fraction=0.4)
     images = np.concatenate([data.train.images, data.test.images])
     assert images.shape == (6, 10, 10, 3)
-    centres = images[:, 5, 5].tolist()
-    assert centres.count([0, 255, 0]) == 2 and centres.count([0, 0, 0]) == 4
+    centers = images[:, 5, 5].tolist()
+    assert centers.count([0, 255, 0]) == 2 and centers.count([0, 0, 0]) == 4
     assert not (images[..., 0] > 200).any()  # the red sides are cropped away
 
 
@@ -420,7 +420,7 @@ def test_resizing_is_bilinear(tmp_path: Path) -> None:
         for index in range(3):
             Image.fromarray(board).save(tmp_path / name / f"{index}.png")
     images = load_dataset(str(tmp_path), image_size=4, test_fraction=0.34).train.images
-    assert images.min() > 100 and images.max() < 155  # grey: no pixel was merely picked
+    assert images.min() > 100 and images.max() < 155  # gray: no pixel was merely picked
 
 
 def test_images_of_two_sizes_without_image_size_are_named(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_several_formats_are_counted(tmp_path: Path) -> None:
 
 def test_first_frame_of_several_is_used_and_said(tmp_path: Path) -> None:
     write_classes(tmp_path)
-    red, green = (Image.new("RGB", (6, 6), colour) for colour in (RED, GREEN))
+    red, green = (Image.new("RGB", (6, 6), color) for color in (RED, GREEN))
     for name in ("a.gif", "b.tif", "c.webp", "d.png"):
         red.save(tmp_path / "red" / name, save_all=True, append_images=[green, green])
     data = load_dataset(str(tmp_path), test_fraction=0.25)
@@ -109,7 +109,7 @@ def png_of_16_bits(path: Path, level: int) -> None:
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
 
 
-def test_the_lower_half_of_16_bits_in_colour_is_said(tmp_path: Path) -> None:
+def test_the_lower_half_of_16_bits_in_color_is_said(tmp_path: Path) -> None:
     write_classes(tmp_path)
     png_of_16_bits(tmp_path / "red" / "deep.png", 0x7F80)
     said(tmp_path, "1 image has 16 bits a channel; the upper 8 are used: red/deep.png")
@@ -120,7 +120,7 @@ def test_cropping_is_said(tmp_path: Path) -> None:
     write_images(tmp_path / "red", RED, 1, size=(9, 6), suffix=".bmp")
     notices = load_dataset(str(tmp_path), test_fraction=0.5, image_size=6).notices
     assert any(
-        "1 image is not square; the centre is cropped out: red/000.bmp" in n for n in notices
+        "1 image is not square; the center is cropped out: red/000.bmp" in n for n in notices
     )
 
 

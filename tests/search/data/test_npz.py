@@ -114,7 +114,7 @@ def test_validation_of_another_shape_or_class_is_refused(tmp_path: Path) -> None
 # ---------------------------------------------------------------- labels and images
 
 
-def labelled(labels: Any) -> Arrays:
+def labeled(labels: Any) -> Arrays:
     """Toy images with these labels, made of the class numbers."""
     arrays = toy_arrays()
     return {**arrays, "y_train": labels(arrays["y_train"]), "y_test": labels(arrays["y_test"])}
@@ -139,7 +139,7 @@ def labelled(labels: Any) -> Arrays:
     ],
 )
 def test_advice_on_labels_fits_them(tmp_path: Path, labels: Any, advice: str) -> None:
-    assert advice in refusal(write_npz(tmp_path / "bad.npz", labelled(labels)))
+    assert advice in refusal(write_npz(tmp_path / "bad.npz", labeled(labels)))
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_repair_changes_the_views_alone(run: Path) -> None:
     before = tree(run)
     ended = forked(CommandLine(["verify", run, "--repair"]), run.parent / "said.txt")
     assert ended.code == 10 and "torn last record" in ended.said, ended.said
-    assert "mend" not in ended.said
+    assert "(fix:" not in ended.said
     after = tree(run)
     changed = {name for name in before if before[name][3] != after[name][3]}
     assert changed == {str(run / "oracle.json"), str(run / "trial_0002" / "trial.json")}

@@ -73,7 +73,7 @@ def test_no_other_verb_clears_anything(tmp_path: Path) -> None:
     before = begun(tmp_path / "run", trained=False)
     with (
         pytest.raises(RunDirectoryError, match="run of another space"),
-        open_run(space(0.2), tmp_path / "run", mend_data=True),
+        open_run(space(0.2), tmp_path / "run", restore_data=True),
     ):
         pass
     assert (tmp_path / "run" / "journal.jsonl").read_bytes() == before

@@ -230,7 +230,7 @@ def test_a_run_whose_data_changed_is_refused_and_goes_on_when_it_is_restored(
         open_run(space(npz), run, searching=True),
     ):
         pass
-    with open_run(space(npz), run, mend_data=True) as exported:  # as an export opens it
+    with open_run(space(npz), run, restore_data=True) as exported:  # as an export opens it
         assert exported.info.fingerprint == fingerprint
     rewrite(npz)
     with open_run(space(npz), run, searching=True) as again:
@@ -246,13 +246,13 @@ def test_a_lost_copy_is_not_replaced_by_other_data(npz: Path, tmp_path: Path) ->
     for _ in range(2):
         with (
             pytest.raises(RunDirectoryError, match="this is other data"),
-            open_run(space(npz), run, mend_data=True),
+            open_run(space(npz), run, restore_data=True),
         ):
             pass
         assert not (run / "data").exists()
     rewrite(npz)
-    with open_run(space(npz), run, mend_data=True) as mended:
-        assert mended.resumed
+    with open_run(space(npz), run, restore_data=True) as restored:
+        assert restored.resumed
 
 
 def test_notices_are_kept_in_the_run(images: Path, tmp_path: Path) -> None:

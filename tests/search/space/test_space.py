@@ -166,8 +166,8 @@ def test_a_plain_section_has_its_keys_in_the_order_of_their_knobs() -> None:
 
 
 def test_the_objective_decides_the_direction() -> None:
-    assert parse_space("backbone: {}").maximise
-    assert not parse_space("backbone: {}\nsearch: {objective: val_loss}").maximise
+    assert parse_space("backbone: {}").maximize
+    assert not parse_space("backbone: {}\nsearch: {objective: val_loss}").maximize
 
 
 def test_a_kernel_of_eca_is_a_word_or_a_number() -> None:
