@@ -58,7 +58,7 @@ def searched(
     count: int, kind: Callable[[Algorithm], Decisions]
 ) -> tuple[list[float], list[dict[str, Any]]]:
     """The seconds of every decision of a search, and its journal."""
-    whole = sum(rung.places for bracket in brackets(EPOCHS, FACTOR) for rung in bracket.rungs)
+    whole = sum(rung.size for bracket in brackets(EPOCHS, FACTOR) for rung in bracket.rungs)
     algorithm = Hyperband((EPOCHS,) * max(1, round(count / whole)), FACTOR, Unlimited())
     score = random_scores(0, levels=10**6)
     records: list[dict[str, Any]] = [header()]

@@ -112,12 +112,12 @@ class Numbered:
         configuration = Configuration({"number": number}, {"type": "none"}, {})
         return Candidate(configuration, str(number))
 
-    def first(self, iteration: int, bracket: int, places: int) -> list[Candidate]:
+    def initial(self, iteration: int, bracket: int, count: int) -> list[Candidate]:
         start = bracket * 1000
-        numbers = {(start + offset) % self._values: None for offset in range(places)}
+        numbers = {(start + offset) % self._values: None for offset in range(count)}
         return [self._candidate(number) for number in numbers]
 
-    def replacements(self, iteration: int, bracket: int, count: int) -> list[Candidate]:
+    def spares(self, iteration: int, bracket: int, count: int) -> list[Candidate]:
         start = 500_000 + bracket * 1000
         fresh = [start + offset for offset in range(count)] if self._values > 10**6 else []
         return [self._candidate(number) for number in fresh]

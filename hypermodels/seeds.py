@@ -39,7 +39,7 @@ def seeded(config: Any, *parts: object) -> Any:
             for key, value in config.items()
         }
     if isinstance(config, list | tuple):
-        return type(config)(seeded(value, *parts, place) for place, value in enumerate(config))
+        return type(config)(seeded(value, *parts, index) for index, value in enumerate(config))
     return config
 
 

@@ -145,7 +145,7 @@ def _is_number(text: str) -> bool:
     return re.fullmatch(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?", text) is not None
 
 
-def counted(count: int, what: str, several: str | None = None) -> str:
+def pluralize(count: int, what: str, several: str | None = None) -> str:
     """`1 epoch`, `2 epochs`, `10,000 trials`; `several` is a plural that is not `what` and s."""
     number = f"{count:,}" if count >= 10_000 else str(count)
     return f"{number} {what if count == 1 else several or what + 's'}"

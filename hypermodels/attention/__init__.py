@@ -22,7 +22,7 @@ from hypermodels.attention.base import (
     SHIFT,
     AttentionLayer,
     Mechanism,
-    mechanism,
+    get_mechanism,
     mechanisms,
     register,
 )
@@ -70,7 +70,7 @@ __all__ = [
     "SimAM",
     "SpatialAttention",
     "TripletAttention",
-    "mechanism",
+    "get_mechanism",
     "mechanisms",
     "register",
 ]

@@ -30,7 +30,7 @@ from keras import ops
 from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.combining import COMBINE, combine
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
-from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_misfit
+from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_infeasible
 from hypermodels.attention.normalization import batch_norm
 from hypermodels.knobs import Knob, Value
 
@@ -40,7 +40,7 @@ DILATION = Knob(
     4,
     "dilation of the spatial half's 3x3 convolutions",
     choices=(1, 2, 4, 6),
-    may_misfit=True,
+    may_be_infeasible=True,
 )
 BAM_NORM = Knob(
     "bam_norm",
@@ -177,7 +177,7 @@ class BAM(AttentionLayer):
         return 2 * channels * hidden + height * width * at_each_position
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         names = ("dilation", "combine", "bam_norm", "gate")
         return {
             "channel_hidden": hidden_in(shape, settings),
@@ -185,10 +185,10 @@ class BAM(AttentionLayer):
         }
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
         dilation, side = int(settings["dilation"]), min(shape[0], shape[1])
         extent = 2 * dilation + 1
-        reason = ratio_misfit(shape, settings)
+        reason = ratio_infeasible(shape, settings)
         if reason is None and extent > side:
             reason = (
                 f"attention.dilation {dilation} makes the 3x3 kernel {extent}x{extent}, larger "

@@ -29,7 +29,7 @@ SHIFT = "shift"
 class AttentionLayer(keras.layers.Layer):
     """Base of the attention layers: same shape out as in, gates computed in float32.
 
-    A subclass defines `knobs`, `attend`, `parameters`, `macs` and `identity`, and `misfit`
+    A subclass defines `knobs`, `attend`, `parameters`, `macs` and `signature`, and `infeasible`
     where a map can be too small for it; the contract suite in `tests/hypermodels/attention`
     runs all of them over every registered mechanism.
 
@@ -128,17 +128,17 @@ class AttentionLayer(keras.layers.Layer):
         raise TypeError("an attention layer must define macs(shape, settings)")
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         """What truly distinguishes the network at this map: two settings with equal
-        identities build the same network (ratios 16 and 32 over 16 channels both give
+        signatures build the same network (ratios 16 and 32 over 16 channels both give
         one hidden unit)."""
-        raise TypeError("an attention layer must define identity(shape, settings)")
+        raise TypeError("an attention layer must define signature(shape, settings)")
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
         """Why it cannot sensibly work on a map of `shape`, or `None` if it can.
 
-        A configuration is refused if every chosen block is a misfit. The reason is asked
+        A configuration is refused if every chosen block is infeasible. The reason is asked
         for once more with the largest map and the most channels among them, so it is
         worded for all: `... of every chosen block (at most 64)`.
         """
@@ -199,7 +199,7 @@ def register(mechanism: Mechanism) -> Mechanism:
     return _MECHANISMS.add(mechanism)
 
 
-def mechanism(name: str) -> Mechanism:
+def get_mechanism(name: str) -> Mechanism:
     """The mechanism called `name`.
 
     Raises:

@@ -119,16 +119,18 @@ class CBAM(AttentionLayer):
         return ChannelAttention.macs(shape, settings) + SpatialAttention.macs(shape, settings)
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         return {
-            **ChannelAttention.identity(shape, settings),
-            **SpatialAttention.identity(shape, settings),
+            **ChannelAttention.signature(shape, settings),
+            **SpatialAttention.signature(shape, settings),
             "order": settings["order"],
         }
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-        return ChannelAttention.misfit(shape, settings) or SpatialAttention.misfit(shape, settings)
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return ChannelAttention.infeasible(shape, settings) or SpatialAttention.infeasible(
+            shape, settings
+        )
 
 
 MECHANISM = Mechanism(

@@ -25,7 +25,7 @@ from keras import ops
 
 from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
-from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_misfit
+from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_infeasible
 from hypermodels.fast import attention as fused
 from hypermodels.knobs import Knob, Value
 
@@ -128,7 +128,7 @@ class ChannelAttention(AttentionLayer):
         return passes * 2 * shape[2] * hidden_in(shape, settings)
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         pooling = settings["channel_pooling"]
         if shape[0] * shape[1] == 1 and pooling == "max":
             pooling = "avg"  # over one position the two are the same number
@@ -140,8 +140,8 @@ class ChannelAttention(AttentionLayer):
         }
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-        return ratio_misfit(shape, settings)
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return ratio_infeasible(shape, settings)
 
 
 MECHANISM = Mechanism(

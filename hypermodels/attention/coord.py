@@ -124,12 +124,12 @@ class CoordinateAttention(AttentionLayer):
         return 2 * (height + width) * channels * hidden_in(shape, settings)
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         return {"channel_hidden": hidden_in(shape, settings), "gate": settings["gate"]}
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-        # A ratio above the channels is no misfit: the least hidden units are there for that.
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        # A ratio above the channels is not infeasible: the least hidden units are there for that.
         if shape[0] * shape[1] > 1:
             return None
         return (

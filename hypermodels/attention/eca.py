@@ -43,7 +43,7 @@ ECA_KERNEL_SIZE = Knob(
     "channels that the 1-D convolution spans; adaptive grows with their number",
     choices=("adaptive", "3", "5", "7", "9"),
     normalize=_as_word,
-    may_misfit=True,
+    may_be_infeasible=True,
 )
 ECA_PADDING = Knob(
     "eca_padding",
@@ -122,7 +122,7 @@ class ECA(AttentionLayer):
         return shape[2] * kernel_size(shape[2], str(settings["eca_kernel_size"]))
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         size = kernel_size(shape[2], str(settings["eca_kernel_size"]))
         return {
             "channel_kernel": size,
@@ -131,7 +131,7 @@ class ECA(AttentionLayer):
         }
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
         size = kernel_size(shape[2], str(settings["eca_kernel_size"]))
         if size <= shape[2]:
             return None

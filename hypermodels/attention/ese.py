@@ -79,7 +79,7 @@ class EffectiveSE(AttentionLayer):
         return shape[2] * shape[2]
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         return {"gate": settings["gate"]}
 
 

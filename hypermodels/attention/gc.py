@@ -33,7 +33,7 @@ from hypermodels.attention.base import (
     Mechanism,
 )
 from hypermodels.attention.gates import GATE, apply_gate, last_initializer
-from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_misfit
+from hypermodels.attention.hidden import HIDDEN, hidden_in, hidden_units, ratio_infeasible
 from hypermodels.knobs import Knob, Value
 
 CONTEXT_POOLING = Knob(
@@ -145,7 +145,7 @@ class GlobalContext(AttentionLayer):
         return pooling + 2 * channels * hidden_in(shape, settings)
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         return {
             "channel_hidden": hidden_in(shape, settings),
             "context_pooling": settings["context_pooling"],
@@ -154,8 +154,8 @@ class GlobalContext(AttentionLayer):
         }
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-        reason = ratio_misfit(shape, settings)
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        reason = ratio_infeasible(shape, settings)
         if reason is None and hidden_in(shape, settings) == 1:
             reason = (
                 f"attention.reduction_ratio {settings['reduction_ratio']} leaves attention.type "

@@ -15,7 +15,7 @@ REDUCTION_RATIO = Knob(
     minimum=1,
     maximum=4096,
     label="r=",
-    may_misfit=True,
+    may_be_infeasible=True,
 )
 MIN_HIDDEN = Knob(
     "min_hidden", "integer", 1, "least number of hidden units", minimum=1, maximum=4096
@@ -48,7 +48,7 @@ def hidden_in(shape: MapShape, settings: Mapping[str, Value]) -> int:
     )
 
 
-def ratio_misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+def ratio_infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
     """Why the reduction ratio is too large for a map of `shape`, or `None`."""
     ratio = int(settings["reduction_ratio"])
     if ratio <= shape[2]:

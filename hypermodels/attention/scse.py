@@ -38,7 +38,7 @@ from hypermodels.attention.hidden import (
     MIN_HIDDEN,
     REDUCTION_RATIO,
     hidden_in,
-    ratio_misfit,
+    ratio_infeasible,
 )
 from hypermodels.knobs import Value
 
@@ -127,7 +127,7 @@ class ConcurrentSE(AttentionLayer):
         return 2 * channels * hidden_in(shape, settings) + height * width * channels
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         return {
             "channel_hidden": hidden_in(shape, settings),
             "mlp_bias": settings["mlp_bias"],
@@ -136,8 +136,8 @@ class ConcurrentSE(AttentionLayer):
         }
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-        return ratio_misfit(shape, settings)
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return ratio_infeasible(shape, settings)
 
 
 MECHANISM = Mechanism(

@@ -85,11 +85,11 @@ class SimAM(AttentionLayer):
         return 0
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         return {"simam_lambda": settings["simam_lambda"]}
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
         if shape[0] * shape[1] > 1:
             return None
         return (

@@ -42,7 +42,7 @@ SPATIAL_KERNEL_SIZE = Knob(
     "side of the spatial convolution",
     choices=(3, 5, 7),
     label="k=",
-    may_misfit=True,
+    may_be_infeasible=True,
 )
 SPATIAL_NORM = Knob(
     "spatial_norm",
@@ -55,7 +55,7 @@ SPATIAL_NORM = Knob(
 )
 
 
-def kernel_misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+def kernel_infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
     """Why the spatial kernel is too large for a map of `shape`, or `None`."""
     size, side = int(settings["spatial_kernel_size"]), min(shape[0], shape[1])
     if size <= side:
@@ -157,7 +157,7 @@ class SpatialAttention(AttentionLayer):
         return shape[0] * shape[1] * SpatialAttention._kernel_weights(settings)
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         names = ("spatial_pooling", "spatial_kernel_size", "spatial_norm", "gate")
         own = {name: settings[name] for name in names}
         if own["spatial_norm"] == "bn" and own["gate"] == "identity_start":
@@ -165,8 +165,8 @@ class SpatialAttention(AttentionLayer):
         return own
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-        return kernel_misfit(shape, settings)
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return kernel_infeasible(shape, settings)
 
 
 MECHANISM = Mechanism(

@@ -25,7 +25,7 @@ from keras import ops
 from hypermodels.attention.base import PACKAGE, AttentionLayer, MapShape, Mechanism
 from hypermodels.attention.gates import GATE, apply_gate
 from hypermodels.attention.normalization import batch_norm
-from hypermodels.attention.spatial import SPATIAL_KERNEL_SIZE, kernel_misfit
+from hypermodels.attention.spatial import SPATIAL_KERNEL_SIZE, kernel_infeasible
 from hypermodels.knobs import Value
 
 PLANES = {"height_width": 3, "width_channel": 1, "height_channel": 2}
@@ -103,12 +103,12 @@ class TripletAttention(AttentionLayer):
         return 2 * int(settings["spatial_kernel_size"]) ** 2 * positions
 
     @staticmethod
-    def identity(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
+    def signature(shape: MapShape, settings: Mapping[str, Value]) -> dict[str, Value]:
         return {name: settings[name] for name in ("spatial_kernel_size", "gate")}
 
     @staticmethod
-    def misfit(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
-        return kernel_misfit(shape, settings)
+    def infeasible(shape: MapShape, settings: Mapping[str, Value]) -> str | None:
+        return kernel_infeasible(shape, settings)
 
 
 MECHANISM = Mechanism(

@@ -8,7 +8,7 @@ from hypermodels.backbones.family import (
     Site,
     all_placements,
     families,
-    family,
+    get_family,
     register_family,
 )
 
@@ -40,6 +40,6 @@ __all__ = [
     "Site",
     "all_placements",
     "families",
-    "family",
+    "get_family",
     "register_family",
 ]

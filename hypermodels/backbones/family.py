@@ -123,7 +123,7 @@ def register_family(family: Family) -> Family:
     return _FAMILIES.add(family)
 
 
-def family(name: str) -> Family:
+def get_family(name: str) -> Family:
     """The family called `name`.
 
     Raises:

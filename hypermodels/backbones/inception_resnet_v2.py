@@ -2,7 +2,7 @@
 
 Szegedy et al.: "Inception-v4, Inception-ResNet and the Impact of Residual Connections on
 Learning", AAAI 2017. Differences from `keras.applications.InceptionResNetV2`: batch
-norm's momentum is 0.9 (see `graft.quick_statistics`); the scaled additions are made of
+norm's momentum is 0.9 (see `graft.bn_momentum_overrides`); the scaled additions are made of
 Keras's own layers `<block>_scale` and `<block>_add` (its class for them is private, and on
 the NumPy backend finds its output's shape by computing it, in a minute and gigabytes); an
 identity layer `<block>_in` stands where a block's branches begin; and `stem: small` is that

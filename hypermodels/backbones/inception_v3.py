@@ -2,7 +2,7 @@
 
 Szegedy et al.: "Rethinking the Inception Architecture for Computer Vision", CVPR 2016.
 Differences from `keras.applications.InceptionV3`: batch norm's momentum is 0.9 (see
-`graft.quick_statistics`); with `stem: small` the first convolution has a stride of 1 and
+`graft.bn_momentum_overrides`); with `stem: small` the first convolution has a stride of 1 and
 no layer before the first mixed block shrinks the map by its edges, so that the maps of
 the three stages are 8x8, 3x3 and 1x1 for images of 32x32 (35x35, 17x17 and 8x8 for
 299x299 with `stem: imagenet`). The weights are the same either way.
@@ -21,7 +21,7 @@ import keras
 from hypermodels.backbones.block_pattern import BlockPattern, after
 from hypermodels.backbones.blocks import STEM, classifier, require_side
 from hypermodels.backbones.family import RESIZE, Family, register_family
-from hypermodels.graph.graft import graft, quick_statistics
+from hypermodels.graph.graft import bn_momentum_overrides, graft
 from hypermodels.knobs import Value
 
 STAGES = (1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3)
@@ -48,7 +48,7 @@ def inception_body(
         BackboneError: If the images are too small for the stem.
     """
     require_side(inputs, LEAST_SIDE[str(settings["stem"])], settings)
-    changed = quick_statistics(network)
+    changed = bn_momentum_overrides(network)
     if settings["stem"] == "small":
         changed["conv2d_001"] = {"strides": 1, "padding": "same"}
         for name in ("conv2d_002", "max_pooling2d_001", "conv2d_005", "max_pooling2d_002"):

@@ -2,7 +2,7 @@
 
 Howard et al.: "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications", 2017. Differences from `keras.applications.MobileNet`: batch norm's
-momentum is 0.9 (see `graft.quick_statistics`); the head is global pooling and a dense
+momentum is 0.9 (see `graft.bn_momentum_overrides`); the head is global pooling and a dense
 layer, which has the same weights as its 1x1 convolution, without its dropout of 0.001;
 `stem: small` gives the first convolution a stride of 1.
 
@@ -22,7 +22,7 @@ import keras
 from hypermodels.backbones.block_pattern import BlockPattern, after
 from hypermodels.backbones.blocks import STEM, classifier, require_side
 from hypermodels.backbones.family import RESIZE, Family, register_family
-from hypermodels.graph.graft import graft, quick_statistics
+from hypermodels.graph.graft import bn_momentum_overrides, graft
 from hypermodels.knobs import Knob, Value
 
 STAGES = (1, 2, 2, 3, 3, 4, 4, 4, 4, 4, 4, 5, 5)
@@ -48,7 +48,7 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
         include_top=False,
         weights=None,
     )
-    changed = quick_statistics(network)
+    changed = bn_momentum_overrides(network)
     if settings["stem"] == "small":
         changed["conv1"] = {"strides": 1}
     return classifier(graft(network, inputs, changed=changed), classes)

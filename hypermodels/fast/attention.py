@@ -33,7 +33,7 @@ from hypermodels.fast.convolution import WIDEST
 
 def usable(inputs: Any, training: bool | None) -> bool:
     """Whether a call can take this way; the height and the width must be known."""
-    if not conditions.open_to(inputs, training):
+    if not conditions.fast_path_applies(inputs, training):
         return False
     shape = inputs.shape
     return len(shape) == 4 and None not in shape[1:] and shape[2] <= WIDEST

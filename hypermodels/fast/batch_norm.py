@@ -45,7 +45,7 @@ def _layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
 
 def _call(layer: Any, plain: Any, inputs: Any, training: Any = None, mask: Any = None) -> Any:
     frozen = mask is not None or not layer.trainable or len(inputs.shape) != 4
-    if frozen or not conditions.open_to(inputs, training):
+    if frozen or not conditions.fast_path_applies(inputs, training):
         return plain(layer, inputs, training=training, mask=mask)
     import tensorflow as tf
 

@@ -9,7 +9,7 @@ import keras
 DTYPES = ("float32", "bfloat16")
 
 
-def open_to(inputs: Any, training: bool | None) -> bool:
+def fast_path_applies(inputs: Any, training: bool | None) -> bool:
     """Whether a call is a training step on TensorFlow and a CPU, in `float32` or `bfloat16`.
 
     Anything else keeps the plain definition: JAX compiles it anyway, and what is exported

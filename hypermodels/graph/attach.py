@@ -81,11 +81,11 @@ def attach(
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         several = bool(args) and isinstance(args[0], list | tuple)
         tensors = list(args[0]) if several else list(args[:1])
-        for place in range(len(tensors)):
-            tensors[place] = gated(Tap(layer.name, "input", place), tensors[place])
-            instead = Tap(layer.name, "instead", place)
+        for index in range(len(tensors)):
+            tensors[index] = gated(Tap(layer.name, "input", index), tensors[index])
+            instead = Tap(layer.name, "instead", index)
             if instead in attention:
-                return gated(instead, tensors[place])
+                return gated(instead, tensors[index])
         args = (type(args[0])(tensors), *args[1:]) if several else (*tensors, *args[1:])
         with drawn_from(seed, layer.name):  # the layer makes its weights here
             outputs = layer(*args, **kwargs)

@@ -145,7 +145,7 @@ def copy_weights(
     return tuple(copied)
 
 
-def quick_statistics(model: keras.Model) -> dict[str, dict[str, Any]]:
+def bn_momentum_overrides(model: keras.Model) -> dict[str, dict[str, Any]]:
     """The changes that make every batch norm's statistics usable after a short epoch.
 
     See `backbones/blocks.py`: with the momentum of 0.99 that `keras.applications` has, the

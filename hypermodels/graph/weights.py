@@ -16,7 +16,7 @@ _WAITING = "uninitialized_variables"
 
 
 @contextlib.contextmanager
-def never_drawn() -> Iterator[None]:
+def without_initial_values() -> Iterator[None]:
     """The weights of models that are built in the block have shapes and no values.
 
     Drawing them is most of what building a network costs, and the network that is then

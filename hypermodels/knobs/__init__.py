@@ -10,7 +10,7 @@ from hypermodels.knobs.domains import (
     accept_setting,
     is_tuned,
 )
-from hypermodels.knobs.knob import IdleError, Kind, Knob, KnobError, Value, as_written, listed
+from hypermodels.knobs.knob import IdleError, Kind, Knob, KnobError, Value, as_written, join_values
 from hypermodels.knobs.section import Section
 
 __all__ = [
@@ -29,5 +29,5 @@ __all__ = [
     "accept_setting",
     "as_written",
     "is_tuned",
-    "listed",
+    "join_values",
 ]

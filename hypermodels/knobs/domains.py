@@ -167,5 +167,5 @@ def _accept_each(knob: Knob, values: Sequence[Any], key: str) -> tuple[Value, ..
         except KnobError as error:
             errors.append(KnobError(str(error), (key, index)))
     if errors:
-        raise KnobError(str(errors[0]), errors[0].place, errors[1:])
+        raise KnobError(str(errors[0]), errors[0].location, errors[1:])
     return tuple(accepted)

@@ -21,7 +21,7 @@ class KnobError(ValueError):
 
     Args:
         message: String, a sentence without its full stop.
-        place: Where in the setting it is wrong, by the keys of a space: `("choice", 2)` is
+        location: Where in the setting it is wrong, by the keys of a space: `("choice", 2)` is
             the third value on offer, `("step",)` the step, and nothing the whole.
         others: What else is wrong with the same setting.
     """
@@ -29,18 +29,18 @@ class KnobError(ValueError):
     def __init__(
         self,
         message: str,
-        place: tuple[str | int, ...] = (),
+        location: tuple[str | int, ...] = (),
         others: Sequence[KnobError] = (),
     ) -> None:
         super().__init__(message)
-        self.place = place
+        self.location = location
         self.others = tuple(others)
 
     @property
     def key(self) -> str:
         """What follows the knob's path where a key beside the domain is wrong: `.step`."""
-        beside = len(self.place) == 1 and self.place[0] not in ("choice", "int", "float")
-        return f".{self.place[0]}" if beside else ""
+        beside = len(self.location) == 1 and self.location[0] not in ("choice", "int", "float")
+        return f".{self.location[0]}" if beside else ""
 
 
 class IdleError(KnobError):
@@ -68,8 +68,8 @@ class Knob:
         label: String that stands before a value in a table (`"r="`); `None` is the name
             before a number and nothing before a word, which speaks for itself.
         forms: JSON Schemas of what a `"text"` knob takes, for editors.
-        may_misfit: Whether a value may fit no network on offer, so that each is tried.
-        places: Whether it decides, with others, where attention goes.
+        may_be_infeasible: Whether a value may fit no network on offer, so that each is tried.
+        selects_sites: Whether it decides, with others, where attention goes.
     """
 
     name: str
@@ -84,8 +84,8 @@ class Knob:
     tunable: bool = True
     label: str | None = None
     forms: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
-    may_misfit: bool = False
-    places: bool = False
+    may_be_infeasible: bool = False
+    selects_sites: bool = False
 
     def accept(self, received: Any) -> Value:
         """Returns `received` as this knob's value.
@@ -100,7 +100,8 @@ class Knob:
         elif self.kind == "choice":
             if isinstance(value, bool) or value not in self.choices:
                 raise KnobError(
-                    f"expected one of {listed(self.choices)}. Received: {as_written(received)}"
+                    f"expected one of {join_values(self.choices)}. "
+                    f"Received: {as_written(received)}"
                 )
             value = self.choices[self.choices.index(value)]  # 7.0 is the choice 7
         elif self.kind != "text":
@@ -143,7 +144,7 @@ def as_written(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def listed(values: tuple[Value, ...] | list[Value]) -> str:
+def join_values(values: tuple[Value, ...] | list[Value]) -> str:
     """Values as a person reads them in a message: `avg, max, avg+max`."""
     return ", ".join(
         str(value).lower() if isinstance(value, bool) else str(value) for value in values

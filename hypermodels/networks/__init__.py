@@ -1,1 +1,1 @@
-"""From a configuration to a network: built, placed, counted, checked, and as it leaves."""
+"""From a configuration to a network: built, its attention inserted, counted, checked, exported."""

@@ -11,17 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hypermodels.attention import AttentionLayer, Mechanism, mechanism
+from hypermodels.attention import AttentionLayer, Mechanism, get_mechanism
 from hypermodels.attention.base import MapShape
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
 from hypermodels.networks.counting import Cost
 from hypermodels.networks.description import BackboneDescription, Describe, describe_backbone
-from hypermodels.networks.network import mechanism_at, placements, taken_out
-from hypermodels.networks.placing import Placement
+from hypermodels.networks.insertions import Insertion
+from hypermodels.networks.network import insertions, mechanism_at, removed_gates
 from hypermodels.settings.configuration import Configuration, digest
-from hypermodels.settings.recipe import recipe_identity
+from hypermodels.settings.recipe import recipe_signature
 
 
 class CostModel:
@@ -47,24 +47,24 @@ class CostModel:
         """
         backbone = self.backbone(configuration.backbone)
         total = backbone.cost
-        for tap in taken_out(configuration, backbone.sites):
+        for tap in removed_gates(configuration, backbone.sites):
             total = total - backbone.own[tap]
         for attended in self._attended(configuration, backbone):
             total = total + attended.cost()
         return total
 
-    def identity(self, configuration: Configuration) -> str:
+    def signature(self, configuration: Configuration) -> str:
         """A hash that is equal for configurations that build and train the same network.
 
         Two settings that differ in name alone are one: a ratio that gives the same hidden
         units everywhere, `stages: [1, 2, 3]` of three, `se` that pools as `channel` does.
         """
-        return identity_of(configuration, self.attention_identity(configuration))
+        return signature_of(configuration, self.attention_signature(configuration))
 
-    def attention_identity(self, configuration: Configuration) -> list[list[Any]]:
+    def attention_signature(self, configuration: Configuration) -> list[list[Any]]:
         """What attention stands where: equal for settings that put the same layers in."""
         backbone = self.backbone(configuration.backbone)
-        return [each.identity() for each in self._attended(configuration, backbone)]
+        return [each.signature() for each in self._attended(configuration, backbone)]
 
     def least(self, backbone: Mapping[str, Value]) -> Cost:
         """What a backbone weighs without its own gates: no attention makes it weigh less.
@@ -85,7 +85,7 @@ class CostModel:
             backbone = self.backbone(configuration.backbone)
         except BackboneError as error:
             return str(error).rstrip(".")
-        if mechanism(str(attention["type"])).layer is None:
+        if get_mechanism(str(attention["type"])).layer is None:
             return None
         ports = {port: None for site in backbone.sites for port in site.ports}
         lacking = [port for port in str(attention["placement"]).split("+") if port not in ports]
@@ -107,7 +107,7 @@ class CostModel:
         attended = self._attended(configuration, backbone)
         if not attended:
             return "attention.stages and attention.blocks select no block"
-        return _unfit(attended)
+        return _attention_infeasible(attended)
 
     def _attended(
         self, configuration: Configuration, backbone: BackboneDescription
@@ -115,20 +115,20 @@ class CostModel:
         """The attention layers of a configuration, none of them built."""
         known, attended = self._last
         if known is not configuration:  # a search asks for several things of each in turn
-            attended = self._placed(configuration, backbone)
+            attended = self._insert(configuration, backbone)
             self._last = configuration, attended
         return attended
 
     @staticmethod
-    def _placed(configuration: Configuration, backbone: BackboneDescription) -> list[_Attended]:
+    def _insert(configuration: Configuration, backbone: BackboneDescription) -> list[_Attended]:
         return [
             _Attended(
-                place,
-                mechanism_at(configuration, place.site),
-                backbone.shapes[place.tap],
-                configuration.attention_in(place.site.stage),
+                insertion,
+                mechanism_at(configuration, insertion.site),
+                backbone.shapes[insertion.tap],
+                configuration.attention_in(insertion.site.stage),
             )
-            for place in placements(configuration, backbone.sites)
+            for insertion in insertions(configuration, backbone.sites)
         ]
 
     def backbone(self, settings: Mapping[str, Value]) -> BackboneDescription:
@@ -143,29 +143,29 @@ class CostModel:
         return self._backbones[key]
 
 
-def identity_of(configuration: Configuration, attention: list[list[Any]]) -> str:
-    """The hash of a configuration whose `CostModel.attention_identity` is known."""
+def signature_of(configuration: Configuration, attention: list[list[Any]]) -> str:
+    """The hash of a configuration whose `CostModel.attention_signature` is known."""
     return digest(
         {
             "backbone": dict(configuration.backbone),
             "sites": attention,
-            "recipe": recipe_identity(configuration.recipe),
+            "recipe": recipe_signature(configuration.recipe),
         }
     )
 
 
 @dataclass(frozen=True)
 class _Attended:
-    """An attention layer at its place: what it is, on what map, with which settings."""
+    """An attention layer at its site: what it is, on what map, with which settings."""
 
-    place: Placement
+    insertion: Insertion
     mechanism: Mechanism
     shape: MapShape
     attention: Mapping[str, Value]
 
     @property
     def layer(self) -> type[AttentionLayer]:
-        assert self.mechanism.layer is not None, "placements are of mechanisms with a layer"
+        assert self.mechanism.layer is not None, "insertions are of mechanisms with a layer"
         return self.mechanism.layer
 
     @property
@@ -178,13 +178,13 @@ class _Attended:
             self.layer.macs(self.shape, self.settings),
         )
 
-    def identity(self) -> list[Any]:
-        tap = self.place.tap
-        own = self.layer.identity(self.shape, self.settings)
+    def signature(self) -> list[Any]:
+        tap = self.insertion.tap
+        own = self.layer.signature(self.shape, self.settings)
         return [tap.layer, tap.side, tap.index, self.layer.__name__, own]
 
 
-def _unfit(attended: list[_Attended]) -> str | None:
+def _attention_infeasible(attended: list[_Attended]) -> str | None:
     """Why attention fits none of its maps, or `None` if it fits one of them.
 
     Stages with settings of their own are looked at one by one.
@@ -195,11 +195,11 @@ def _unfit(attended: list[_Attended]) -> str | None:
     for group in kinds.values():
         layer, settings = group[0].layer, group[0].settings
         shapes = [each.shape for each in group]
-        if not all(layer.misfit(shape, settings) for shape in shapes):
+        if not all(layer.infeasible(shape, settings) for shape in shapes):
             continue
         height, width, _ = max(shapes, key=lambda shape: min(shape[:2]))
         largest = (height, width, max(shape[2] for shape in shapes))
-        reason = layer.misfit(largest, settings)
+        reason = layer.infeasible(largest, settings)
         if reason is not None:
             return reason
         maps = ", ".join("x".join(map(str, shape)) for shape in dict.fromkeys(shapes))

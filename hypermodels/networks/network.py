@@ -9,15 +9,15 @@ from typing import Any
 
 import keras
 
-from hypermodels.attention import AttentionLayer, Mechanism, mechanism
-from hypermodels.backbones import Site, family
+from hypermodels.attention import AttentionLayer, Mechanism, get_mechanism
+from hypermodels.backbones import Site, get_family
 from hypermodels.errors import PlacementError
 from hypermodels.graph.attach import attach
 from hypermodels.graph.taps import Tap
-from hypermodels.graph.weights import never_drawn
+from hypermodels.graph.weights import without_initial_values
 from hypermodels.image import ImageSpec, Resize
 from hypermodels.knobs import Value
-from hypermodels.networks.placing import Placement, placed
+from hypermodels.networks.insertions import Insertion, select_insertions
 from hypermodels.seeds import derive_seed, drawn_from
 from hypermodels.settings.configuration import Configuration
 
@@ -28,8 +28,8 @@ __all__ = [
     "build_backbone",
     "build_network",
     "mechanism_at",
-    "placements",
-    "taken_out",
+    "insertions",
+    "removed_gates",
 ]
 
 
@@ -55,8 +55,8 @@ def build_backbone(
     Raises:
         BackboneError: If the network does not fit the images.
     """
-    chosen = family(str(settings["family"]))
-    with never_drawn() if blank and chosen.load is None else contextlib.nullcontext():
+    chosen = get_family(str(settings["family"]))
+    with without_initial_values() if blank and chosen.load is None else contextlib.nullcontext():
         model = backbone_model(settings, image)
     return Backbone(model, chosen.sites(settings, model))
 
@@ -66,7 +66,7 @@ def backbone_model(settings: Mapping[str, Value], image: ImageSpec) -> keras.Mod
 
     Normalization is part of the model, so that what is exported takes images as they are.
     """
-    chosen = family(str(settings["family"]))
+    chosen = get_family(str(settings["family"]))
     inputs = keras.Input(image.shape, dtype="uint8", name="image")
     side = int(settings.get("resize", 0))
     images = Resize(side, name="resize")(inputs) if side else inputs
@@ -75,33 +75,33 @@ def backbone_model(settings: Mapping[str, Value], image: ImageSpec) -> keras.Mod
     return keras.Model(inputs, outputs, name=chosen.name)
 
 
-def placements(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[Placement, ...]:
+def insertions(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[Insertion, ...]:
     """Where a configuration's attention layers go, in the order of the network."""
     attention = configuration.attention
-    if mechanism(str(attention["type"])).layer is None:
+    if get_mechanism(str(attention["type"])).layer is None:
         return ()
-    places = placed(
+    selected = select_insertions(
         sites,
         str(attention["placement"]),
         stages=str(attention["stages"]),
         blocks=str(attention["blocks"]),
     )
     return tuple(
-        place for place in places if mechanism_at(configuration, place.site).layer is not None
+        each for each in selected if mechanism_at(configuration, each.site).layer is not None
     )
 
 
 def mechanism_at(configuration: Configuration, site: Site) -> Mechanism:
     """The kind of attention that a configuration has at a site."""
-    return mechanism(str(configuration.attention_in(site.stage)["type"]))
+    return get_mechanism(str(configuration.attention_in(site.stage)["type"]))
 
 
-def taken_out(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[Tap, ...]:
+def removed_gates(configuration: Configuration, sites: tuple[Site, ...]) -> tuple[Tap, ...]:
     """The gates of the backbone's own that a configuration takes out of it.
 
     Blocks that get attention lose theirs: attention replaces attention, it is not stacked.
     """
-    attended = {place.site.name for place in placements(configuration, sites)}
+    attended = {each.site.name for each in insertions(configuration, sites)}
     everywhere = configuration.backbone.get("builtin_attention") == "remove"
     return tuple(
         site.own
@@ -125,20 +125,22 @@ def build_network(configuration: Configuration, image: ImageSpec, *, seed: int) 
         A functional `keras.Model` from `uint8` images `(batch, height, width, channels)`
         to `float32` scores `(batch, classes)`.
     """
-    load = family(str(configuration.backbone["family"])).load
+    load = get_family(str(configuration.backbone["family"])).load
     with drawn_from(seed, "backbone"):
         backbone = build_backbone(configuration.backbone, image, blank=True)
         new = load(backbone.model, configuration.backbone) if load else None
     layers: dict[Tap, AttentionLayer | None] = dict.fromkeys(
-        taken_out(configuration, backbone.sites)
+        removed_gates(configuration, backbone.sites)
     )
-    for place in placements(configuration, backbone.sites):
-        if place.tap in layers:
-            raise PlacementError(f"{place.name} and another layer share one tensor, {place.tap}.")
-        layers[place.tap] = mechanism_at(configuration, place.site).build(
-            configuration.attention_in(place.site.stage),
-            name=place.name,
-            seed=derive_seed(seed, place.name),
+    for insertion in insertions(configuration, backbone.sites):
+        if insertion.tap in layers:
+            raise PlacementError(
+                f"{insertion.name} and another layer share one tensor, {insertion.tap}."
+            )
+        layers[insertion.tap] = mechanism_at(configuration, insertion.site).build(
+            configuration.attention_in(insertion.site.stage),
+            name=insertion.name,
+            seed=derive_seed(seed, insertion.name),
         )
     return attach(
         backbone.model, layers, seed=seed, copy_weights=new is not None, except_for=new or ()

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypermodels.attention import mechanisms
-from hypermodels.backbones import all_placements, families, family
+from hypermodels.backbones import all_placements, families, get_family
 from hypermodels.errors import BackboneError
-from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, listed
+from hypermodels.knobs import Knob, KnobError, Section, Setting, Value, join_values
 from hypermodels.knobs.per_stage import StagedSection, by_stage, settings_in
 from hypermodels.knobs.renamed import with_new_names
 from hypermodels.settings.recipe import recipe_section
@@ -36,7 +36,7 @@ def _check_stages(value: Any) -> None:
         return
     if not isinstance(value, str) or not re.fullmatch(r"[1-9][0-9]?(,[1-9][0-9]?)*", value):
         raise KnobError(
-            f"expected {listed(STAGE_WORDS)} or a list of stage numbers such as [2, 3]. "
+            f"expected {join_values(STAGE_WORDS)} or a list of stage numbers such as [2, 3]. "
             f"Received: {value!r}"
         )
 
@@ -48,7 +48,7 @@ BLOCKS = Knob(
     "blocks of those stages that get attention",
     choices=("all", "first", "last", "alternate"),
     label="blocks=",
-    places=True,
+    selects_sites=True,
 )
 
 STAGES = Knob(
@@ -59,8 +59,8 @@ STAGES = Knob(
     check=_check_stages,
     normalize=_normalize_stages,
     label="stages=",
-    may_misfit=True,
-    places=True,
+    may_be_infeasible=True,
+    selects_sites=True,
     forms=(
         {"type": "string", "pattern": rf"^({'|'.join(STAGE_WORDS)}|[1-9]\d?(,[1-9]\d?)*)$"},
         {"type": "integer", "minimum": 1},
@@ -80,8 +80,8 @@ def placement_knob() -> Knob:
         "(before the branch), post (the block's output), identity branch, or what else the "
         "family has; its first one where the space says nothing",
         choices=known,
-        may_misfit=True,
-        places=True,
+        may_be_infeasible=True,
+        selects_sites=True,
     )
 
 
@@ -103,7 +103,7 @@ def attention_section(stages: int = 0) -> StagedSection:
     """
     known = mechanisms()
     names = tuple(entry.name for entry in known)
-    selector = Knob("type", "choice", "none", "attention type", choices=names, places=True)
+    selector = Knob("type", "choice", "none", "attention type", choices=names, selects_sites=True)
     placing = (placement_knob(), STAGES, BLOCKS)
     variants = {
         entry.name: () if entry.layer is None else (*entry.knobs, *placing) for entry in known
@@ -137,7 +137,7 @@ def _most_stages(section: Section, backbone: Mapping[str, Setting]) -> int:
     counts: list[int] = []
     reason = "no backbone can be built"
     for settings in combinations(section, backbone):
-        chosen = family(str(settings[section.selector.name]))
+        chosen = get_family(str(settings[section.selector.name]))
         if chosen.stages is None:
             raise KnobError(
                 f"how many stages a backbone of {chosen.name} has is not known "
@@ -209,7 +209,7 @@ class Configuration:
         """
         settings, chosen = with_new_names(settings), with_new_names(values or {})
         backbone = backbone_section().resolve(settings.get("backbone", {}), chosen)
-        standard = family(str(backbone["family"])).standard_placement(backbone)
+        standard = get_family(str(backbone["family"])).standard_placement(backbone)
         attention = {"placement": standard, **settings.get("attention", {})}
         try:
             # Of several backbones, this one may have fewer stages than the others.

@@ -145,7 +145,7 @@ class Budget:
         return self.epochs * self.steps_per_epoch
 
 
-def recipe_identity(recipe: Mapping[str, Value]) -> dict[str, Value]:
+def recipe_signature(recipe: Mapping[str, Value]) -> dict[str, Value]:
     """The recipe without knobs that change nothing: equal ones train alike."""
     inert = set()
     if recipe["augmentation"] != "flip+crop":

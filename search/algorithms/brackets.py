@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rung:
-    """One round of a bracket: `places` trials are trained to `epochs` epochs in all."""
+    """One round of a bracket: `size` trials are trained to `epochs` epochs in all."""
 
-    places: int
+    size: int
     epochs: int
 
 
@@ -27,7 +27,7 @@ MAX_TRIALS = 200_000
 
 def first_rung_trials(max_epochs: int, factor: int, iterations: int = 1) -> int:
     """How many configurations a search of some Hyperband iterations begins with."""
-    return iterations * sum(each.rungs[0].places for each in brackets(max_epochs, factor))
+    return iterations * sum(each.rungs[0].size for each in brackets(max_epochs, factor))
 
 
 def brackets(max_epochs: int, factor: int) -> tuple[Bracket, ...]:
@@ -39,12 +39,12 @@ def brackets(max_epochs: int, factor: int) -> tuple[Bracket, ...]:
 
     Returns:
         Brackets `s_max .. 0` with `s_max = floor(log_eta R)` in whole numbers;
-        `n = ceil((s_max + 1) / (s + 1) * eta^s)` places at first, `floor(n * eta^-i)` in
+        `n = ceil((s_max + 1) / (s + 1) * eta^s)` trials at first, `floor(n * eta^-i)` in
         rung `i`, trained to `R * eta^(i - s)` epochs, rounded down but at least 1.
 
     Example:
 
-    >>> [[(r.places, r.epochs) for r in b.rungs] for b in brackets(9, 3)]
+    >>> [[(r.size, r.epochs) for r in b.rungs] for b in brackets(9, 3)]
     [[(9, 1), (3, 3), (1, 9)], [(5, 3), (1, 9)], [(3, 9)]]
     """
     deepest = 0

@@ -82,7 +82,7 @@ def trainings(
             found[name] = TrialSpec(
                 trial_id=name,
                 lineage=name,
-                place=0,
+                slot=0,
                 candidate=Candidate(configuration, name),
                 iteration=0,
                 bracket=0,

@@ -36,7 +36,7 @@ def first_trials(plans: Sequence[TrialSpec], outcomes: Outcomes) -> list[TrialSp
             waves.setdefault(plan.trial_id.lstrip("0123456789"), []).append(plan)
     first: list[TrialSpec] = []
     for wave in (waves[letter] for letter in sorted(waves)):
-        first += sorted(wave, key=lambda plan: plan.place)
+        first += sorted(wave, key=lambda plan: plan.slot)
         # Replacements of one bracket may exist before another bracket has its own.
         if len(first) >= FIRST or any(plan.trial_id not in outcomes for plan in wave):
             return first[:FIRST]

@@ -13,7 +13,7 @@ neither on the order in which trials finish nor on the number of workers. Beyond
 * A failed trial is replaced: in the first rung by a new candidate, in later rungs by the
   next best of the rung before. Replacements are chosen when the rung's other trials have
   ended, in the order of the slots, so they too do not depend on timing.
-* Where a space has fewer configurations than a bracket has places, the bracket is
+* Where a space has fewer configurations than a bracket has slots, the bracket is
   narrower but still halves its way to the full budget.
 """
 
@@ -40,13 +40,13 @@ class Part:
     Args:
         iteration: Integer from 0.
         bracket: The `Bracket`.
-        place: Integer, the number of its first place.
+        slot: Integer, the number of its first slot.
         lineages: Mapping from a training to its lineage, of all first rungs so far.
     """
 
     iteration: int
     bracket: Bracket
-    place: int
+    slot: int
     lineages: Mapping[str, str]
 
 
@@ -105,7 +105,7 @@ class Hyperband:
     def rungs(self) -> list[RungSize]:
         """How many trials each rung is there for; see `base.Algorithm`."""
         return [
-            RungSize(budget, bracket.number, rung.epochs, rung.places * self.budgets.count(budget))
+            RungSize(budget, bracket.number, rung.epochs, rung.size * self.budgets.count(budget))
             for budget in dict.fromkeys(self.budgets)
             for bracket in brackets(budget, self.factor)
             for rung in bracket.rungs
@@ -118,22 +118,22 @@ class Hyperband:
         """The brackets of all iterations, in their order."""
         found: list[Part] = []
         lineages: dict[str, str] = {}
-        place = 0
+        slot = 0
         for iteration, budget in enumerate(self.budgets):
-            lineages = self._lineages(iteration, place, lineages)
+            lineages = self._lineages(iteration, slot, lineages)
             for bracket in brackets(budget, self.factor):
-                found.append(Part(iteration, bracket, place, lineages))
-                place += bracket.rungs[0].places
+                found.append(Part(iteration, bracket, slot, lineages))
+                slot += bracket.rungs[0].size
         return tuple(found)
 
     @cached_property
-    def _places(self) -> list[int]:
-        return [part.place for part in self.parts]
+    def _first_slots(self) -> list[int]:
+        return [part.slot for part in self.parts]
 
     def part_of(self, trial_id: str) -> int | None:
-        """The index of a trial's bracket, told by the place that begins its name."""
-        place = trial_id.partition("-")[0].rstrip(LETTERS)
-        return bisect_right(self._places, int(place)) - 1 if place.isdecimal() else None
+        """The index of a trial's bracket, told by the slot that begins its name."""
+        slot = trial_id.partition("-")[0].rstrip(LETTERS)
+        return bisect_right(self._first_slots, int(slot)) - 1 if slot.isdecimal() else None
 
     def _by_part(self, outcomes: Outcomes) -> list[tuple[Part, Outcomes, list[TrialSpec]]]:
         """Each bracket with its own outcomes and trials."""
@@ -160,7 +160,7 @@ class Hyperband:
     def resumable_in(self, part: Part, trials: list[TrialSpec], outcomes: Outcomes) -> set[str]:
         """The lineages of a bracket that wait or run, or may still be promoted.
 
-        A trial may be until its next rung has all its places filled with finished trials.
+        A trial may be until its next rung has all its slots filled with finished trials.
         """
         finished = [each for each in trials if outcomes.get(each.trial_id) is not None]
         filled = Counter(trial.rung for trial in finished)
@@ -168,8 +168,7 @@ class Hyperband:
         return {trial.lineage for trial in trials if trial.trial_id not in outcomes} | {
             trial.lineage
             for trial in finished
-            if trial.rung + 1 < len(rungs)
-            and filled[trial.rung + 1] < rungs[trial.rung + 1].places
+            if trial.rung + 1 < len(rungs) and filled[trial.rung + 1] < rungs[trial.rung + 1].size
         }
 
     def epochs_to_come_in(self, part: Part, trials: list[TrialSpec]) -> int:
@@ -178,7 +177,7 @@ class Hyperband:
         rungs = part.bracket.rungs
         before, left = standing[0], 0
         for index, rung in enumerate(rungs[1:], 1):
-            before = min(rung.places, before)
+            before = min(rung.size, before)
             to_come = max(0, before - standing[index])
             left += to_come * (rung.epochs - rungs[index - 1].epochs)
         return left
@@ -192,27 +191,27 @@ class Hyperband:
         """
         lineages = dict(earlier)
         for bracket in brackets(self.budgets[iteration], self.factor):
-            places = bracket.rungs[0].places
-            offered = self.candidates.first(iteration, bracket.number, places)
-            for place, candidate in enumerate(offered, number):
-                lineages.setdefault(self._training(candidate, iteration), f"{place:04d}")
-            number += places
+            size = bracket.rungs[0].size
+            offered = self.candidates.initial(iteration, bracket.number, size)
+            for slot, candidate in enumerate(offered, number):
+                lineages.setdefault(self._training(candidate, iteration), f"{slot:04d}")
+            number += size
         return lineages
 
     def _training(self, candidate: Candidate, iteration: int) -> str:
         """What two trials must share to be one training: the network and its schedule."""
         horizon = "" if candidate.constant_schedule else f"@{self.budgets[iteration]}"
-        return candidate.identity + horizon
+        return candidate.signature + horizon
 
     def _first_rung(self, part: Part, outcomes: Outcomes) -> list[TrialSpec]:
         bracket, iteration = part.bracket, part.iteration
 
-        def spec(place: int, letter: str, candidate: Candidate) -> TrialSpec:
-            name = f"{place:04d}{letter}"
+        def spec(slot: int, letter: str, candidate: Candidate) -> TrialSpec:
+            name = f"{slot:04d}{letter}"
             return TrialSpec(
                 trial_id=name,
                 lineage=part.lineages.get(self._training(candidate, iteration), name),
-                place=place,
+                slot=slot,
                 candidate=candidate,
                 iteration=iteration,
                 bracket=bracket.number,
@@ -222,19 +221,19 @@ class Hyperband:
                 parent=None,
             )
 
-        offered = self.candidates.first(iteration, bracket.number, bracket.rungs[0].places)
-        wave = [spec(place, "", candidate) for place, candidate in enumerate(offered, part.place)]
+        offered = self.candidates.initial(iteration, bracket.number, bracket.rungs[0].size)
+        wave = [spec(slot, "", candidate) for slot, candidate in enumerate(offered, part.slot)]
         rung = list(wave)
         used = 0
-        for letter in LETTERS:  # a place is tried eight times at most
+        for letter in LETTERS:  # a slot is tried eight times at most
             if not all(trial.trial_id in outcomes for trial in wave):
                 break
             failed = [trial for trial in wave if outcomes[trial.trial_id] is None]
             if not failed:
                 break
-            spare = self.candidates.replacements(iteration, bracket.number, used + len(failed))
+            spare = self.candidates.spares(iteration, bracket.number, used + len(failed))
             wave = [
-                spec(trial.place, letter, candidate)
+                spec(trial.slot, letter, candidate)
                 for trial, candidate in zip(failed, spare[used:], strict=False)
             ]
             used += len(wave)
@@ -250,16 +249,16 @@ class Hyperband:
         outcomes: Outcomes,
     ) -> tuple[list[TrialSpec], bool]:
         """The trials promoted to rung `index`, and whether no more can come."""
-        places = bracket.rungs[index].places
+        size = bracket.rungs[index].size
         ranked = self._ranked(before, outcomes)
         if not before_closed:
-            # Every place of the rung before that has no finished trial may yet give one
+            # Every slot of the rung before that has no finished trial may yet give one
             # that is better than any that has.
-            open_places = bracket.rungs[index - 1].places - len(ranked)
-            certain = ranked[: max(0, places - open_places)]
+            open_slots = bracket.rungs[index - 1].size - len(ranked)
+            certain = ranked[: max(0, size - open_slots)]
             return [self._promoted(trial, bracket, index) for trial in certain], False
-        rung = [self._promoted(trial, bracket, index) for trial in ranked[:places]]
-        rest = ranked[places:]
+        rung = [self._promoted(trial, bracket, index) for trial in ranked[:size]]
+        rest = ranked[size:]
         wave = rung
         while all(trial.trial_id in outcomes for trial in wave):
             failed = [trial for trial in wave if outcomes[trial.trial_id] is None]
@@ -286,7 +285,7 @@ class Hyperband:
         ]
         done = [(score, trial) for score, trial in scored if score is not None]
         sign = -1.0 if self.maximize else 1.0
-        # By place, which is a number: as a string 10000 stands before 9999.
+        # By slot, which is a number: as a string 10000 stands before 9999.
         return [
-            trial for _, trial in sorted(done, key=lambda pair: (sign * pair[0], pair[1].place))
+            trial for _, trial in sorted(done, key=lambda pair: (sign * pair[0], pair[1].slot))
         ]

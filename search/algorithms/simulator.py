@@ -169,11 +169,11 @@ def _chosen(
 class Unlimited:
     """Candidates that never run out and never come twice."""
 
-    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
-        return [_candidate(f"{iteration}/{bracket}/{place}") for place in range(places)]
+    def initial(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        return [_candidate(f"{iteration}/{bracket}/{number}") for number in range(count)]
 
-    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
-        return [_candidate(f"{iteration}/{bracket}/spare {place}") for place in range(count)]
+    def spares(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        return [_candidate(f"{iteration}/{bracket}/spare {number}") for number in range(count)]
 
 
 def random_scores(seed: int, failing: float = 0.0, levels: int = 1000) -> Score:
@@ -186,7 +186,7 @@ def random_scores(seed: int, failing: float = 0.0, levels: int = 1000) -> Score:
     """
 
     def score(trial: TrialSpec) -> float | None:
-        dice = random.Random(f"{seed}/{trial.candidate.identity}/{trial.epochs}")
+        dice = random.Random(f"{seed}/{trial.candidate.signature}/{trial.epochs}")
         return None if dice.random() < failing else dice.randrange(levels) / levels
 
     return score
@@ -202,7 +202,7 @@ def random_seconds(seed: int, straggling: float = 0.0, start: float = 0.0) -> Se
     """
 
     def seconds(trial: TrialSpec, epochs: int) -> float:
-        dice = random.Random(f"{seed}/{trial.candidate.identity}")
+        dice = random.Random(f"{seed}/{trial.candidate.signature}")
         pace = dice.uniform(1.0, 1.5)
         slow = random.Random(f"{seed}/{trial.trial_id}").random() < straggling
         return start + pace * epochs * (10 if slow else 1)
@@ -210,5 +210,5 @@ def random_seconds(seed: int, straggling: float = 0.0, start: float = 0.0) -> Se
     return seconds
 
 
-def _candidate(identity: str) -> Candidate:
-    return Candidate(Configuration({}, {}, {}), identity)
+def _candidate(signature: str) -> Candidate:
+    return Candidate(Configuration({}, {}, {}), signature)

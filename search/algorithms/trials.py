@@ -19,14 +19,14 @@ class Candidate:
 
     Args:
         configuration: The `Configuration`.
-        identity: String, equal for configurations that build and train the same network.
+        signature: String, equal for configurations that build and train the same network.
         preset: String, the preset's name where it is one, or `None`.
         constant_schedule: Boolean, whether its training does not depend on the full budget
             (a constant learning rate), so that a larger budget can continue it.
     """
 
     configuration: Configuration
-    identity: str
+    signature: str
     preset: str | None = None
     constant_schedule: bool = False
 
@@ -51,10 +51,10 @@ class RungSize:
 class Candidates(Protocol):
     """Where configurations come from: a pure function of its arguments."""
 
-    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
-        """The candidates of a bracket's first rung: distinct, at most `places`."""
+    def initial(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        """The candidates of a bracket's first rung: distinct, at most `count`."""
 
-    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+    def spares(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
         """The first `count` replacements of a bracket, or fewer where there are no more."""
 
 
@@ -63,11 +63,11 @@ class TrialSpec:
     """A trial that an algorithm has decided on.
 
     Args:
-        trial_id: String: the number of its place, a letter where it replaces a failed
+        trial_id: String: the number of its slot, a letter where it replaces a failed
             trial, and the rung where it is a promoted one: `0012`, `0012b`, `0012-2`.
         lineage: String, the first trial of the same configuration. Trials of one lineage
             are one training, which each of them continues.
-        place: Integer, the number of its place in the search.
+        slot: Integer, the number of its slot in the search.
         candidate: Its configuration.
         iteration: Integer from 0.
         bracket: Integer, the bracket's `s`.
@@ -81,7 +81,7 @@ class TrialSpec:
 
     trial_id: str
     lineage: str
-    place: int
+    slot: int
     candidate: Candidate
     iteration: int
     bracket: int

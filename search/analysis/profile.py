@@ -43,7 +43,7 @@ def in_training(found: Mapping[str, float]) -> float:
     return (found["trace"] + found["train"]) / total if total else 0.0
 
 
-def in_words(found: Mapping[str, float]) -> str:
+def format_profile(found: Mapping[str, float]) -> str:
     """One line: the shares of the worker-seconds, and the driver's part."""
     total = worker_seconds(found)
     if not total:

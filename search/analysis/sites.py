@@ -7,12 +7,12 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from hypermodels.attention import Mechanism, mechanism
-from hypermodels.backbones import Site, family
+from hypermodels.attention import Mechanism, get_mechanism
+from hypermodels.backbones import Site, get_family
 from hypermodels.knobs import Choice, Value
 from hypermodels.knobs.per_stage import by_stage
 from hypermodels.networks.cost import CostModel
-from hypermodels.networks.placing import placed
+from hypermodels.networks.insertions import select_insertions
 from hypermodels.settings.configuration import Configuration
 from search.errors import SpaceError
 from search.space.definition import tuned_sections
@@ -66,7 +66,7 @@ def site_table(space: Space, costs: CostModel) -> list[Row]:
             for kind, settings in _types(space, site.stage):
                 layer = kind.layer
                 assert layer is not None, "types without a layer add nothing"
-                fits = layer.misfit(shape, settings) is None
+                fits = layer.infeasible(shape, settings) is None
                 row[f"{kind.name}.parameters"] = (
                     layer.parameters(shape, settings) if fits else None
                 )
@@ -79,17 +79,17 @@ def _offered(
     space: Space, configuration: Configuration, sites: tuple[Site, ...]
 ) -> set[tuple[str, str]]:
     """The sites and ports at which some configuration of the space has attention."""
-    chosen = family(str(configuration.backbone["family"]))
+    chosen = get_family(str(configuration.backbone["family"]))
     standard = chosen.standard_placement(configuration.backbone)
     return {
-        (place.site.name, place.port)
+        (each.site.name, each.port)
         for ports, stages, blocks in itertools.product(
             _values(space, "placement", standard),
             _values(space, "stages", "all"),
             _values(space, "blocks", "all"),
         )
-        for place in placed(sites, str(ports), stages=str(stages), blocks=str(blocks))
-        if any(name != "none" for name in _types_in(space, place.site.stage))
+        for each in select_insertions(sites, str(ports), stages=str(stages), blocks=str(blocks))
+        if any(name != "none" for name in _types_in(space, each.site.stage))
     }
 
 
@@ -98,7 +98,7 @@ def _types(space: Space, stage: int) -> Iterator[tuple[Mechanism, dict[str, Valu
     section = tuned_sections()["attention"]
     here = by_stage(space.settings["attention"]).of(stage)
     for name in section.selected(space.settings["attention"]):
-        kind = mechanism(name)
+        kind = get_mechanism(name)
         if kind.layer is not None:
             attention = {**here, section.selector.name: name}
             resolved = Configuration.resolve({**space.settings, "attention": attention})
@@ -108,7 +108,7 @@ def _types(space: Space, stage: int) -> Iterator[tuple[Mechanism, dict[str, Valu
 def _offers_attention(space: Space) -> bool:
     """Whether any type of attention on offer has a layer."""
     return any(
-        mechanism(name).layer is not None
+        get_mechanism(name).layer is not None
         for name in tuned_sections()["attention"].selected(space.settings["attention"])
     )
 

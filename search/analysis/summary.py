@@ -11,14 +11,13 @@ from typing import Any
 
 from hypermodels.knobs import Value
 from hypermodels.knobs.per_stage import by_stage
-from search.analysis.profile import in_words, profile
+from search.analysis.profile import format_profile, profile
 from search.messages import PHASES
 from search.runs.encoding import to_record
 from search.runs.state import FAILED, RunState, TrialState
 from search.space.definition import tuned_sections
 from search.storage.files import storage_errors, write_text
-from search.text import counted as counted
-from search.text import markdown, printable, spreadsheet
+from search.text import markdown, pluralize, printable, spreadsheet
 
 Row = dict[str, Any]
 
@@ -136,11 +135,12 @@ def to_markdown(state: RunState) -> str:
     lines.append("| " + " | ".join(markdown(_heading(name)) for name in columns) + " |")
     lines.append("|" + "---|" * len(columns))
     lines += [
-        "| " + " | ".join(markdown(shown(row[name])) for name in columns) + " |" for row in table
+        "| " + " | ".join(markdown(format_value(row[name])) for name in columns) + " |"
+        for row in table
     ]
     found = profile(state)
     if found:
-        lines += ["", "## Where the time went", "", in_words(found), ""]
+        lines += ["", "## Where the time went", "", format_profile(found), ""]
         lines += ["| phase | seconds | |", "|---|---:|---|"]
         explained = {
             **PHASES,
@@ -181,8 +181,8 @@ def findings(state: RunState) -> list[str]:
         attention_label(best.configuration.attention),
     )
     said = [
-        f"Best: trial {best.trial_id}, attention {label}, {objective} {shown(best.score)} "
-        f"after {counted(best.epochs, 'epoch')}, {best.parameters:,} parameters."
+        f"Best: trial {best.trial_id}, attention {label}, {objective} {format_value(best.score)} "
+        f"after {pluralize(best.epochs, 'epoch')}, {best.parameters:,} parameters."
     ]
     rivals = [
         trial
@@ -193,14 +193,14 @@ def findings(state: RunState) -> list[str]:
     other = "with attention" if kind == "none" else "without attention"
     if not rivals:
         said.append(
-            f"No trial {other} was trained to {counted(best.epochs, 'epoch')}, so this search "
+            f"No trial {other} was trained to {pluralize(best.epochs, 'epoch')}, so this search "
             "does not say whether attention helps."
         )
     elif best.score is not None and rivals[0].score is not None:
         gap = abs(best.score - rivals[0].score)
         said.append(
-            f"The best {other}, trial {rivals[0].trial_id}, has {shown(rivals[0].score)} "
-            f"after as many epochs: {shown(gap)} apart. Both are single trainings with one "
+            f"The best {other}, trial {rivals[0].trial_id}, has {format_value(rivals[0].score)} "
+            f"after as many epochs: {format_value(gap)} apart. Both are single trainings with one "
             "seed, selected on the same validation images; a difference of this kind is "
             "not evidence until it is repeated over seeds."
         )
@@ -211,7 +211,7 @@ def _heading(name: str) -> str:
     return name.removeprefix("attention.").removeprefix("recipe.").removeprefix("backbone.")
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as a person reads it."""
     if value is None:
         return ""
@@ -222,7 +222,7 @@ def shown(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
 
 
-def described(state: RunState, trial: TrialState, section: str = "attention") -> str:
+def describe_trial(state: RunState, trial: TrialState, section: str = "attention") -> str:
     """A trial's tuned values of one section in a few words: `se r=8 post`.
 
     The field's abbreviations: `r` reduction ratio, `k` spatial kernel size, `lr` learning
@@ -248,7 +248,7 @@ def _word(section: str, key: str, value: Value) -> str:
     label = knob.label if knob else None
     if label is None:
         label = "" if isinstance(value, str) else f"{key}="
-    return label + shown(value)
+    return label + format_value(value)
 
 
 def attention_label(attention: Mapping[str, Value]) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from hypermodels.knobs import Value
-from hypermodels.networks.cost import CostModel, identity_of
+from hypermodels.networks.cost import CostModel, signature_of
 from hypermodels.settings.configuration import Configuration, sections
 from search.algorithms.confirmation import ATTENTION, PLAIN, TWIN, Arm
 from search.runs.state import RunState, TrialState
 from search.space.space import Space
-from search.text import counted
+from search.text import pluralize
 
 
 def arms_of_search(
@@ -43,7 +43,7 @@ def arms_of_search(
     if len(best) > top:
         left = ", ".join(list(best)[top:])
         notices.append(
-            f"Only the {counted(top, 'best kind')} of attention are compared; {left} not."
+            f"Only the {pluralize(top, 'best kind')} of attention are compared; {left} not."
         )
     winner = found[0].configuration if found else plain.configuration if plain else None
     if winner is None:
@@ -109,7 +109,7 @@ def _distinct(
         if reason is not None:
             notices.append(f"The arm {arm.name} is left out: {reason}.")
             continue
-        network = identity_of(arm.configuration, costs.attention_identity(arm.configuration))
+        network = signature_of(arm.configuration, costs.attention_signature(arm.configuration))
         if network in kept:
             notices.append(f"The arm {arm.name} is the arm {kept[network].name}.")
             continue

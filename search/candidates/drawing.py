@@ -54,8 +54,8 @@ class Drawing:
             if reason is not None:
                 self._count_refusal(reason)
                 continue
-            identity = self._costs.identity(configuration)
-            found.setdefault(identity, _candidate(configuration, identity, name))
+            signature = self._costs.signature(configuration)
+            found.setdefault(signature, _candidate(configuration, signature, name))
         return list(found.values())
 
     def stream(
@@ -70,21 +70,21 @@ class Drawing:
         misses = 0
         for draw in self._draws(random):
             look = self._look(draw)
-            if look.identity is None or look.identity in taken:
+            if look.signature is None or look.signature in taken:
                 misses += 1
                 if misses == MAX_MISSES and self.every is None:
                     return
                 continue
-            taken.add(look.identity)
+            taken.add(look.signature)
             misses = 0
             self._draws_taken += 1
             configuration = self.networks.configuration(draw)
-            yield known.get(look.identity) or _candidate(configuration, look.identity)
+            yield known.get(look.signature) or _candidate(configuration, look.signature)
 
     def _draws(self, random: np.random.Generator) -> Iterator[Draw]:
         if self.every is not None:
-            for place in random.permutation(len(self.every)):
-                yield self.every[place]
+            for index in random.permutation(len(self.every)):
+                yield self.every[index]
             return
         while True:
             yield self.networks.sample(random)
@@ -99,9 +99,9 @@ class Drawing:
             return None
         found: dict[str, Draw] = {}
         for draw in itertools.product(*lists):
-            identity = self._look(draw).identity
-            if identity is not None:
-                found.setdefault(identity, draw)
+            signature = self._look(draw).signature
+            if signature is not None:
+                found.setdefault(signature, draw)
         return list(found.values())
 
     def _look(self, draw: Draw) -> Look:
@@ -131,11 +131,11 @@ _DRAWING = "Drawing configurations, of which new ones that can be built"
 
 
 def _candidate(
-    configuration: Configuration, identity: str, preset: str | None = None
+    configuration: Configuration, signature: str, preset: str | None = None
 ) -> Candidate:
     recipe = configuration.recipe
     constant_schedule = recipe["schedule"] == "constant" and recipe["warmup"] == 0
-    return Candidate(configuration, identity, preset, constant_schedule)
+    return Candidate(configuration, signature, preset, constant_schedule)
 
 
 def _number(part: object) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypermodels.backbones import family
+from hypermodels.backbones import get_family
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import FloatRange, Value
@@ -33,7 +33,9 @@ def check_feasible(space: Space, costs: CostModel, progress: Progress = no_progr
             the reasons.
     """
     SampledCandidates(space, costs, [space.search.max_epochs], progress).check()
-    for name in sorted(path for path, (_, knob, _) in space.tuned().items() if knob.may_misfit):
+    for name in sorted(
+        path for path, (_, knob, _) in space.tuned().items() if knob.may_be_infeasible
+    ):
         for value in space.tuned()[name][2].values:  # type: ignore[union-attr]
             reason = _fits_nowhere(space, costs, name, value)
             if reason is not None:
@@ -53,7 +55,7 @@ def check_pretrained(space: Space, image: ImageSpec) -> None:
     """
     section = tuned_sections()["backbone"]
     for settings in combinations(section, space.settings["backbone"]):
-        chosen = family(str(settings[section.selector.name]))
+        chosen = get_family(str(settings[section.selector.name]))
         if chosen.load is None or chosen.foreign or not chosen.pretrained(settings):
             continue  # a foreign network is tried with its weights, in a worker
         try:
@@ -71,7 +73,7 @@ def _fits_nowhere(space: Space, costs: CostModel, name: str, value: Value) -> st
     domains = {
         path: domain.values
         for path, (section, knob, domain) in space.tuned().items()
-        if (section.name == "backbone" or knob.places)
+        if (section.name == "backbone" or knob.selects_sites)
         and path != name
         and not isinstance(domain, FloatRange)
     }

@@ -14,7 +14,7 @@ import numpy as np
 
 from hypermodels.errors import BackboneError
 from hypermodels.knobs import FloatRange, Value
-from hypermodels.networks.cost import CostModel, identity_of
+from hypermodels.networks.cost import CostModel, signature_of
 from hypermodels.networks.counting import Cost
 from hypermodels.settings.configuration import Configuration, combinations
 from hypermodels.settings.recipe import recipe_section
@@ -34,11 +34,11 @@ class Look:
     """What a draw builds.
 
     Args:
-        identity: String, equal for draws that build and train the same network, or `None`.
+        signature: String, equal for draws that build and train the same network, or `None`.
         refused: String, why the search refuses it, or `None`.
     """
 
-    identity: str | None
+    signature: str | None
     refused: str | None
 
 
@@ -46,7 +46,7 @@ class Look:
 class _Network:
     backbone: Mapping[str, Value]
     attention: Mapping[str, Value]
-    placed: list[list[Any]]
+    insertions: list[list[Any]]
     refused: str | None
 
 
@@ -82,10 +82,10 @@ class Networks:
             if len(self._looks) >= _MOST_DRAWS:
                 self._looks.clear()
             network = self._network(draw)
-            identity = None
+            signature = None
             if network.refused is None:
-                identity = identity_of(self.configuration(draw), network.placed)
-            found = self._looks[draw] = Look(identity, network.refused)
+                signature = signature_of(self.configuration(draw), network.insertions)
+            found = self._looks[draw] = Look(signature, network.refused)
         return found
 
     def configuration(self, draw: Draw) -> Configuration:
@@ -105,8 +105,8 @@ class Networks:
                 self._networks.clear()
             made = self._space.configuration(dict(zip(self._names, draw, strict=True)))
             refused = self.infeasible(made)
-            placed = [] if refused else self._costs.attention_identity(made)
-            found = _Network(made.backbone, made.attention, placed, refused)
+            insertions = [] if refused else self._costs.attention_signature(made)
+            found = _Network(made.backbone, made.attention, insertions, refused)
             self._networks[key] = found
         return found
 

@@ -1,6 +1,6 @@
-"""Which candidate has which place in a search: presets first, then what is drawn.
+"""Which candidate has which slot of a search: presets first, then what is drawn.
 
-Every configuration is a pure function of the space, the seed and its place in the search.
+Every configuration is a pure function of the space, the seed and its slot in the search.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class SampledCandidates:
         self._next_iteration = 0
         self._replacements: dict[tuple[int, int], list[Candidate]] = {}
         self._presets = self.drawing.feasible_presets()
-        self._drawn |= {preset.identity: preset for preset in self._presets}
+        self._drawn |= {preset.signature: preset for preset in self._presets}
         self._presets_placed = 0
 
-    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
-        """The candidates of a bracket's first rung; see `hyperband.Candidates`."""
+    def initial(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        """The candidates of a bracket's first rung; see `trials.Candidates`."""
         self._draw_iterations(iteration + 1)
-        return self._first[iteration, bracket][:places]
+        return self._first[iteration, bracket][:count]
 
-    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
-        """Replacements for failed trials of a bracket; see `hyperband.Candidates`."""
+    def spares(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        """Replacements for failed trials of a bracket; see `trials.Candidates`."""
         self._draw_iterations(iteration + 1)
         # What later iterations draw must not matter: they may be added later.
         known = self._drawn_by[iteration]
@@ -63,8 +63,8 @@ class SampledCandidates:
             found[:] = itertools.islice(stream, count)
         if len(found) < count:
             # Nothing is new any more: configurations of other brackets, as in `first`.
-            taken = {candidate.identity for candidate in self._first[iteration, bracket]}
-            taken |= {candidate.identity for candidate in found}
+            taken = {candidate.signature for candidate in self._first[iteration, bracket]}
+            taken |= {candidate.signature for candidate in found}
             stream = self.drawing.stream(known, taken, "other replacement", iteration, bracket)
             found += itertools.islice(stream, count - len(found))
         return found[:count]
@@ -84,21 +84,21 @@ class SampledCandidates:
             raise SpaceError(self.drawing.nothing_feasible())
 
     def _draw_bracket(self, iteration: int, bracket: Bracket) -> list[Candidate]:
-        places = bracket.rungs[0].places
-        # Presets come first; those that a small bracket has no place for, in the next one.
-        chosen = self._presets[self._presets_placed :][:places]
+        size = bracket.rungs[0].size
+        # Presets come first; those that a small bracket has no slot for, in the next one.
+        chosen = self._presets[self._presets_placed :][:size]
         self._presets_placed += len(chosen)
         taken = set(self._drawn)
         stream = self.drawing.stream(self._drawn, taken, "first", iteration, bracket.number)
-        fresh = list(itertools.islice(stream, places - len(chosen)))
-        self._drawn |= {candidate.identity: candidate for candidate in fresh}
+        fresh = list(itertools.islice(stream, size - len(chosen)))
+        self._drawn |= {candidate.signature: candidate for candidate in fresh}
         chosen += fresh
-        if len(chosen) < places:
+        if len(chosen) < size:
             # The space is used up: configurations of other brackets come again. What they
             # have trained is not trained again, but this bracket compares them later.
-            own = {candidate.identity for candidate in chosen}
+            own = {candidate.signature for candidate in chosen}
             stream = self.drawing.stream(self._drawn, own, "again", iteration, bracket.number)
-            chosen += itertools.islice(stream, places - len(chosen))
+            chosen += itertools.islice(stream, size - len(chosen))
         return chosen
 
     def check(self) -> None:

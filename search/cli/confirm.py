@@ -29,7 +29,7 @@ from search.executors.base import Executor
 from search.executors.devices import default_workers
 from search.runs.run import Run, load_run, space_of
 from search.space.settings import ConfirmSettings
-from search.text import counted, shell_line
+from search.text import pluralize, shell_line
 
 Choice = Callable[[CostModel], tuple[list[Arm], list[str]]]
 """Chooses the arms, and says what was added or left out."""
@@ -114,8 +114,8 @@ def confirm(
     total = len(confirmation.planned())
     print_prose(
         console,
-        f"Comparing {counted(len(plan.arms), 'arm')} over "
-        f"{counted(total // len(plan.arms), 'seed')}: "
+        f"Comparing {pluralize(len(plan.arms), 'arm')} over "
+        f"{pluralize(total // len(plan.arms), 'seed')}: "
         f"{', '.join(str(arm['name']) for arm in plan.arms)}.",
     )
     print_notices(console, plan.notices)
@@ -147,7 +147,7 @@ def say_stopped(console: Console, run: Run, stop: Interrupted, arguments: Sequen
     done = len(run.state.confirmation.outcomes) if run.state.confirmation else 0
     print_prose(
         console,
-        f"Stopped by {stop}. Kept in {run.path}: {counted(done, 'finished training')} of the "
+        f"Stopped by {stop}. Kept in {run.path}: {pluralize(done, 'finished training')} of the "
         "confirmation, and the others up to their last epoch. To go on:\n  "
         f"{shell_line(['cbam-search', *arguments])}",
     )

@@ -30,7 +30,7 @@ from search.errors import UsageError
 from search.executors.devices import default_workers
 from search.runs.run import Run
 from search.space.loading import load_space
-from search.text import counted, shell_line
+from search.text import pluralize, shell_line
 
 MAX_NAME = 255
 """Bytes that file systems allow in a name."""
@@ -130,12 +130,12 @@ def _opening(run: Run, workers: int) -> str:
     cut = f" A torn last record ({len(torn)} bytes) was cut off its journal." if torn else ""
     return (
         f"{verb} {run.space.source} in {run.path}: {info.source}, {info.train_count:,} training "
-        f"and {info.validation_count:,} validation images, {counted(workers, 'worker')}.{cut}"
+        f"and {info.validation_count:,} validation images, {pluralize(workers, 'worker')}.{cut}"
     )
 
 
 def _say_stopped(console: Console, run: Run, stop: BaseException, arguments: list[str]) -> None:
-    done = counted(sum(trial.ended for trial in run.state.trials.values()), "finished trial")
+    done = pluralize(sum(trial.ended for trial in run.state.trials.values()), "finished trial")
     again = [word for word in arguments if word != "--overwrite"]
     how = (
         "run the same command again"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from search.errors import VerificationError
-from search.text import counted, printable
+from search.text import pluralize, printable
 from search.verifying.verify import verify
 
 
@@ -16,7 +16,7 @@ def carry_out(options: argparse.Namespace) -> int:
         lines = "\n".join(f"  {line}" for line in findings.wrong)
         raise VerificationError(f"{options.run} is not as its journal says:\n{lines}")
     checked = ", ".join(
-        counted(count, kind.removesuffix("s")) for kind, count in findings.checked.items()
+        pluralize(count, kind.removesuffix("s")) for kind, count in findings.checked.items()
     )
     print(printable(f"{options.run} is as its journal says: {checked}."))
     return 0

@@ -17,7 +17,7 @@ from search.data.listing import Findings, image_formats
 from search.data.origin import SourceFile, read_whole
 from search.data.wording import SHOWN_NAMES, some_of
 from search.errors import DataError
-from search.text import counted, printable
+from search.text import pluralize, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,7 +51,7 @@ class _Remarks:
         ):
             if files:
                 findings.sentences.append(
-                    f"{counted(len(files), one, several)} {what}: {findings.names(files)}."
+                    f"{pluralize(len(files), one, several)} {what}: {findings.names(files)}."
                 )
 
 
@@ -198,7 +198,7 @@ def _broken_files(findings: Findings, total: int) -> DataError:
     more = len(broken) - len(listed)
     tail = f"; and {more:,} more" if more > 0 else ""
     return DataError(
-        f"{counted(len(broken), 'file')} of {printable(findings.root)} cannot be read as images "
+        f"{pluralize(len(broken), 'file')} of {printable(findings.root)} cannot be read as images "
         "of 8 bits. Expected whole image files, 8 bits a channel. "
         f"Received: {'; '.join(listed)}{tail}. Replace, convert or remove them."
     )

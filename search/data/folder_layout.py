@@ -12,7 +12,7 @@ from search.data.listing import Contents, Findings, look_into
 from search.data.split_names import SPLIT_NAMES, TEST, TRAIN, VALIDATION, split_of
 from search.data.wording import some_of
 from search.errors import DataError
-from search.text import counted, printable
+from search.text import pluralize, printable
 
 Listing = dict[str, list[Path]]
 """The image files of each class, by its name, sorted."""
@@ -94,7 +94,7 @@ def _flat_training(train: Contents) -> DataError:
     return DataError(
         f"{train.path} has no class folders, so nothing says which class an image is of. "
         f"Expected {train.path.name}/CLASS/ with the images of each class. Received: "
-        f"{counted(len(train.images), 'image')} in {train.path.name}/ itself. "
+        f"{pluralize(len(train.images), 'image')} in {train.path.name}/ itself. "
         + (
             f"Their names begin with {some_of(prefixes, 5)}: if these are the classes, make a "
             "folder for each and move its images there."
@@ -130,7 +130,7 @@ def _say_loose(contents: Contents, findings: Findings) -> None:
     findings.broken += contents.broken
     if contents.images:
         findings.sentences.append(
-            f"{counted(len(contents.images), 'image is', 'images are')} in no class folder and "
+            f"{pluralize(len(contents.images), 'image is', 'images are')} in no class folder and "
             f"left out: {findings.names(contents.images)}."
         )
 
@@ -141,7 +141,7 @@ def _list_other_split(part: Contents, findings: Findings) -> Listing:
     if not part.folders:
         if not part.images:
             findings.broken += part.broken
-        files = counted(len(part.images) + len(part.broken), "image")
+        files = pluralize(len(part.images) + len(part.broken), "image")
         why = f"has {files} and no class folders" if part.images else "is empty"
         findings.sentences.append(f"{name} {why}, so it is left out.")
         findings.left_out += part.others
@@ -162,7 +162,8 @@ def _refuse_extra_classes(
         raise DataError(
             f"{part.path / printable(extra[0])} is a class without training images. Expected the "
             f"classes of {train.path}: {some_of(class_names)}. "
-            f"Received: {counted(len(extra), 'other class', 'other classes')}: {some_of(extra)}. "
+            f"Received: {pluralize(len(extra), 'other class', 'other classes')}: "
+            f"{some_of(extra)}. "
             + (
                 f"If these images have no labels, move {part.path.name} elsewhere."
                 if alone
@@ -194,7 +195,7 @@ def _too_few_classes(part: Contents) -> DataError:
     folders = part.folders
     found = [f"{len(folders)} sub-folders{f' ({printable(folders[0].name)})' if folders else ''}"]
     if part.images:
-        found.append(f"{counted(len(part.images), 'image')} beside them")
+        found.append(f"{pluralize(len(part.images), 'image')} beside them")
     tables = [file.name for file in part.others if file.suffix.lower() in (".npz", ".csv")]
     if tables:
         found.append(some_of(tables, 3))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from search.data.wording import some_of
 from search.errors import DataError
-from search.text import counted, printable
+from search.text import pluralize, printable
 
 _CLUTTER = {
     "thumbs.db",
@@ -160,7 +160,7 @@ class Findings:
         if not self.left_out:
             return tuple(self.sentences)
         count = len(self.left_out)
-        files = counted(count, "file is", "files are")
+        files = pluralize(count, "file is", "files are")
         return (
             *self.sentences,
             f"{files} left out, as the suffix is none of an image that Pillow reads: "

@@ -14,7 +14,7 @@ from search.analysis.comparison import Difference
 from search.analysis.verdict import Answer, Verdict
 from search.display.console import cells, make_table, print_prose, print_table
 from search.storage.files import storage_errors, write_json, write_text
-from search.text import counted, printable, shell_line
+from search.text import pluralize, printable, shell_line
 
 _HEADINGS = (
     "arm",
@@ -177,13 +177,13 @@ def _headline(verdict: Verdict, answer: RunAnswer) -> str:
         then = "No number of seeds tells this with these test images."
     elif more > last:
         then = (
-            f"About {counted(more, 'more seed')} would tell; {last} more are planned. More test "
+            f"About {pluralize(more, 'more seed')} would tell; {last} more are planned. More test "
             "images help as well."
             if last
             else f"All {answer.looks[-1]} planned seeds are used: they can show no difference."
         )
     else:
-        then = f"About {counted(more, 'more seed')} would tell."
+        then = f"About {pluralize(more, 'more seed')} would tell."
     return (
         f"Cannot tell yet whether attention helps here: {arm} against no attention, {size}. {then}"
     )

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.text import Text
 
 from search.algorithms.confirmation import arm_of
-from search.analysis.summary import shown
+from search.analysis.summary import format_value
 from search.runs.run import Run
-from search.text import counted, printable
+from search.text import pluralize, printable
 
 
 class ConfirmationProgress:
@@ -29,15 +29,15 @@ class ConfirmationProgress:
         self._before = len(self._state.outcomes)
         self._started = time.monotonic()
 
-    def started(self, trial_id: str) -> None: ...
+    def on_trial_start(self, trial_id: str) -> None: ...
 
-    def epoch(self, trial_id: str, epoch: int) -> None: ...
+    def on_epoch_end(self, trial_id: str, epoch: int) -> None: ...
 
-    def tick(self) -> None: ...
+    def on_idle(self) -> None: ...
 
-    def short_of_memory(self) -> None: ...
+    def on_short_of_memory(self) -> None: ...
 
-    def ended(self, trial_id: str) -> None:
+    def on_trial_end(self, trial_id: str) -> None:
         """Prints how a training ended."""
         trial = self._state.trials[trial_id]
         done = len(self._state.outcomes)
@@ -45,12 +45,10 @@ class ConfirmationProgress:
         how = (
             f"failed: {trial.reason}"
             if trial.score is None
-            else f"{self._run.state.objective} {shown(trial.score)}"
+            else f"{self._run.state.objective} {format_value(trial.score)}"
         )
-        line = (
-            f"[{done} of {counted(self._total, 'training')} done, about {self._left(done)} left] "
-            f"{trial_id} {arm}: {how}"
-        )
+        done_of = f"{done} of {pluralize(self._total, 'training')} done"
+        line = f"[{done_of}, about {self._left(done)} left] {trial_id} {arm}: {how}"
         self._console.print(Text(printable(line)), soft_wrap=True)
 
     def _left(self, done: int) -> str:

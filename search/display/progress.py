@@ -15,12 +15,12 @@ from rich.text import Text
 
 from search.algorithms.base import Decisions
 from search.algorithms.trials import RungSize
-from search.analysis.summary import described, shown
+from search.analysis.summary import describe_trial, format_value
 from search.display.console import print_prose
 from search.driver.retention import bytes_kept
 from search.runs.run import Run
 from search.runs.state import FAILED, TrialState
-from search.text import counted, printable
+from search.text import pluralize, printable
 
 REDRAW_SECONDS = 0.9
 """The clock shows seconds; each drawing takes some milliseconds of the driver's time."""
@@ -68,32 +68,32 @@ class Progress:
 
     # ---- events -----------------------------------------------------------------------
 
-    def started(self, trial_id: str) -> None:
+    def on_trial_start(self, trial_id: str) -> None:
         self._running[trial_id] = 0
-        self.tick(force=True)
+        self.on_idle(force=True)
 
-    def epoch(self, trial_id: str, epoch: int) -> None:
+    def on_epoch_end(self, trial_id: str, epoch: int) -> None:
         self._running[trial_id] = epoch
-        self.tick()
+        self.on_idle()
 
-    def ended(self, trial_id: str) -> None:
+    def on_trial_end(self, trial_id: str) -> None:
         self._running.pop(trial_id, None)
         if self._live is None:
             line = self._line(self._run.state.trials[trial_id])
             self._console.print(Text(printable(line)), soft_wrap=True)
-        self.tick(force=True)
+        self.on_idle(force=True)
 
-    def short_of_memory(self) -> None:
+    def on_short_of_memory(self) -> None:
         """Says, once, that fewer trials run than could for lack of memory."""
         if not self._told_of_memory:
             self._told_of_memory = True
             print_prose(
                 self._console,
-                f"Too little memory for {counted(self._workers, 'trial')} at once: the next one "
+                f"Too little memory for {pluralize(self._workers, 'trial')} at once: the next one "
                 "starts when one of those that run is done, or memory is free.",
             )
 
-    def tick(self, *, force: bool = False) -> None:
+    def on_idle(self, *, force: bool = False) -> None:
         """Redraws the panel when it is due, or when trials begin and end."""
         now = time.monotonic()
         if self._live is not None and (force or now - self._drawn > REDRAW_SECONDS):
@@ -108,7 +108,7 @@ class Progress:
         what = (
             f"failed: {trial.reason}"
             if trial.status == FAILED
-            else f"{objective} {shown(trial.score)}"
+            else f"{objective} {format_value(trial.score)}"
         )
         spec = trial.spec
         return (
@@ -124,10 +124,10 @@ class Progress:
         head = Table.grid(padding=(0, 2))
         head.add_row(
             ProgressBar(total=max(1, total), completed=done, width=36),
-            Text(f"{done}/{counted(total, 'epoch')}"),
+            Text(f"{done}/{pluralize(total, 'epoch')}"),
             Text(f"{_clock(time.monotonic() - self._started)} elapsed"),
             Text(f"about {self._left()} left", style="bold"),
-            Text(counted(self._workers, "worker"), style="dim"),
+            Text(pluralize(self._workers, "worker"), style="dim"),
         )
         counts = Counter(trial.status for trial in state.trials.values())
         parts: list[Table | Text] = [head, self._bracket_table()]
@@ -149,15 +149,15 @@ class Progress:
                 Text.assemble(
                     ("best     ", "bold green"),
                     f"{printable(trial.trial_id):<8} {self._run.state.objective} ",
-                    (shown(trial.score), "bold"),
-                    f" after {counted(trial.epochs, 'epoch')}  {self._values(trial)}",
+                    (format_value(trial.score), "bold"),
+                    f" after {pluralize(trial.epochs, 'epoch')}  {self._values(trial)}",
                     overflow="ellipsis",
                     no_wrap=True,
                 )
             )
         failed = f", {counts[FAILED]} failed" if counts[FAILED] else ""
         kept = bytes_kept(self._run) / 1e6
-        ended = counted(sum(trial.ended for trial in state.trials.values()), "trial")
+        ended = pluralize(sum(trial.ended for trial in state.trials.values()), "trial")
         parts.append(
             Text(
                 f"{ended} done{failed}, {kept:.0f} MB of checkpoints. Ctrl-C stops, keeps what is "
@@ -187,7 +187,7 @@ class Progress:
 
     def _values(self, trial: TrialState) -> str:
         parts = (
-            described(self._run.state, trial, section)
+            describe_trial(self._run.state, trial, section)
             for section in ("attention", "backbone", "recipe")
         )
         return printable(" ".join(part for part in parts if part))

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from search.analysis.summary import described, findings, shown
+from search.analysis.summary import describe_trial, findings, format_value
 from search.display.console import cells, make_table, print_prose
 from search.display.console import print_table as print_whole_table
 from search.driver.export import Exported
 from search.runs.export_formats import KERAS_FILE, SAVED_MODEL, notes
 from search.runs.state import RunState
-from search.text import counted, printable, shell_line
+from search.text import pluralize, printable, shell_line
 
 SHOWN_TRIALS = 12
 
@@ -44,7 +44,7 @@ def print_sites(console: Console, rows: list[dict[str, Any]], backbone: Mapping[
         added = [
             "does not fit"
             if row[f"{name}.{what}"] is None and what == "parameters"
-            else shown(row[f"{name}.{what}"])
+            else format_value(row[f"{name}.{what}"])
             for name in types
             for what in ("parameters", "macs")
         ]
@@ -65,12 +65,12 @@ def print_sites(console: Console, rows: list[dict[str, Any]], backbone: Mapping[
     print_whole_table(console, table)
     offered = [row for row in rows if row["offered"]]
     blocks = len({row["site"] for row in offered})
-    sites = counted(len({row["site"] for row in rows}), "block")
+    sites = pluralize(len({row["site"] for row in rows}), "block")
     print_prose(
         console,
-        f"{counted(len(rows), 'place')} in {sites}; the space "
-        f"offers {len(offered)} of them, in {counted(blocks, 'block')}. Backbone: "
-        f"{', '.join(f'{name} {shown(value)}' for name, value in backbone.items())}.",
+        f"{pluralize(len(rows), 'place')} in {sites}; the space "
+        f"offers {len(offered)} of them, in {pluralize(blocks, 'block')}. Backbone: "
+        f"{', '.join(f'{name} {format_value(value)}' for name, value in backbone.items())}.",
     )
 
 
@@ -82,7 +82,7 @@ def print_export(console: Console, exported: Exported) -> None:
         console,
         f"\nExported trial {exported.trial_id} to {exported.folder}: {_saved(metrics)}, "
         f"hyperparameters.yaml, metrics.json.\n"
-        f"Test accuracy {shown(test['accuracy'])} ({test['correct']} of "
+        f"Test accuracy {format_value(test['accuracy'])} ({test['correct']} of "
         f"{metrics['test_images']} images, which the search never read{_constant(metrics)}). "
         f"Largest difference between a score of the saved and "
         f"of the trained model: {metrics['largest_difference']['saved_model']:.1e}.",
@@ -103,7 +103,9 @@ def _constant(metrics: Mapping[str, Any]) -> str:
     answer = metrics.get("constant_answer")  # not in runs of version 0.1
     if answer is None:
         return ""
-    return f"; always answering {printable(answer['class'])} gets {shown(answer['accuracy'])}"
+    return (
+        f"; always answering {printable(answer['class'])} gets {format_value(answer['accuracy'])}"
+    )
 
 
 def print_notices(console: Console, notices: Sequence[str]) -> None:
@@ -120,7 +122,7 @@ def print_table(console: Console, state: RunState, limit: int | None = None) -> 
     sections = [
         section
         for section in ("attention", "backbone", "recipe")
-        if any(described(state, trial, section) for trial in state.trials.values())
+        if any(describe_trial(state, trial, section) for trial in state.trials.values())
     ]
     table = make_table()
     table.add_column("trial", no_wrap=True)
@@ -128,22 +130,24 @@ def print_table(console: Console, state: RunState, limit: int | None = None) -> 
         table.add_column(heading, justify="right", no_wrap=True)
     for section in sections:
         table.add_column(section)
-    for place, trial in enumerate([*ranked, *rest][:limit]):
+    for index, trial in enumerate([*ranked, *rest][:limit]):
         table.add_row(
             *cells(
                 trial.trial_id,
                 trial.spec.bracket,
                 trial.epochs,
-                shown(trial.score) if trial.ended and not trial.reason else trial.status.lower(),
-                shown(trial.parameters),
-                *(described(state, trial, section) for section in sections),
+                format_value(trial.score)
+                if trial.ended and not trial.reason
+                else trial.status.lower(),
+                format_value(trial.parameters),
+                *(describe_trial(state, trial, section) for section in sections),
             ),
-            style="bold green" if place == 0 and trial.score is not None else "",
+            style="bold green" if index == 0 and trial.score is not None else "",
         )
     if table.row_count:
         print_whole_table(console, table)
     if limit is not None and len(state.trials) > limit:
-        more = counted(len(state.trials) - limit, "more trial")
+        more = pluralize(len(state.trials) - limit, "more trial")
         print_prose(console, f"... and {more}.", "dim")
     for sentence in findings(state):
         print_prose(console, sentence)

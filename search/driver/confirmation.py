@@ -20,7 +20,7 @@ from search.data import Progress
 from search.driver.assigning import assignment_of
 from search.driver.signals import Signals
 from search.driver.single_task import run_to_end
-from search.driver.trial_loop import TrialLoop, Watcher, log_of
+from search.driver.trial_loop import Listener, TrialLoop, log_of
 from search.errors import SearchFailedError, UsageError
 from search.executors.base import Executor
 from search.messages import Task
@@ -93,18 +93,18 @@ class Confirmation:
         self._state: ConfirmationState = run.state.confirmation
         self._running: dict[str, str] = {}
 
-    def run(self, watcher: Watcher, progress: Progress) -> None:
+    def run(self, listener: Listener, progress: Progress) -> None:
         """Trains up to the current look, then reads the test images of all its trainings.
 
         Args:
-            watcher: Told of the trainings.
+            listener: Told of the trainings.
             progress: Called while test images are scored.
 
         Raises:
             Interrupted: If a signal asked for the end; everything is kept.
             StorageError: If the machine refused a write.
         """
-        self._loop.run(watcher)
+        self._loop.run(listener)
         self._read_test_images(progress)
 
     def begin_look(self, more: bool = False) -> None:

@@ -32,18 +32,18 @@ from search.runs.run import Run
 from search.runs.state import COMPLETED, FAILED, TrialState
 from search.storage.files import last_lines
 
-SILENCE = 0.5
+POLL_SECONDS = 0.5
 """Seconds the driver sleeps at most before it looks at signals and the clock."""
 
 
-class Watcher(Protocol):
+class Listener(Protocol):
     """Who is told what happens; see `display/progress.py`."""
 
-    def started(self, trial_id: str) -> None: ...
-    def epoch(self, trial_id: str, epoch: int) -> None: ...
-    def ended(self, trial_id: str) -> None: ...
-    def short_of_memory(self) -> None: ...
-    def tick(self) -> None: ...
+    def on_trial_start(self, trial_id: str) -> None: ...
+    def on_epoch_end(self, trial_id: str, epoch: int) -> None: ...
+    def on_trial_end(self, trial_id: str) -> None: ...
+    def on_short_of_memory(self) -> None: ...
+    def on_idle(self) -> None: ...
 
 
 class Book(Protocol):
@@ -86,11 +86,11 @@ class TrialLoop:
         self._costs, self._book = costs, book
         self.handed_out = 0
 
-    def run(self, watcher: Watcher) -> None:
+    def run(self, listener: Listener) -> None:
         """Runs the loop until no trial is left.
 
         Args:
-            watcher: Told what happens.
+            listener: Told what happens.
 
         Raises:
             Interrupted: If a signal asked for the end; everything is kept.
@@ -98,33 +98,33 @@ class TrialLoop:
         """
         began, used = time.monotonic(), time.process_time()
         try:
-            self._loop(watcher)
+            self._loop(listener)
         except Interrupted:
             self._end_session(began, used)
             raise
         self._end_session(began, used)
 
-    def _loop(self, watcher: Watcher) -> None:
+    def _loop(self, listener: Listener) -> None:
         while not self._book.hopeless():
-            self._hand_out(watcher)
+            self._hand_out(listener)
             if not self._executor.running():
                 break
-            for worker, event in self._executor.events(SILENCE):
+            for worker, event in self._executor.events(POLL_SECONDS):
                 # First, as a signal to the whole process group ends workers too, which is
                 # not their trials' fault.
                 self._signals.check()
-                self._handle(worker, event, watcher)
+                self._handle(worker, event, listener)
             self._signals.check()
             self._end_hung_workers()
-            watcher.tick()
+            listener.on_idle()
 
     # ---- handing out ------------------------------------------------------------------
 
-    def _hand_out(self, watcher: Watcher) -> None:
+    def _hand_out(self, listener: Listener) -> None:
         for worker in self._executor.idle():
             if not self._executor.has_room():
                 if self._book.waiting():
-                    watcher.short_of_memory()
+                    listener.on_short_of_memory()
                 return
             plan = self._book.hand_out(worker)
             if plan is None:
@@ -135,7 +135,7 @@ class TrialLoop:
             self._book.started(plan.trial_id)
             self._executor.submit(worker, self._task(plan))
             self.handed_out += 1
-            watcher.started(plan.trial_id)
+            listener.on_trial_start(plan.trial_id)
 
     def _task(self, plan: TrialSpec) -> Task:
         assignment = assignment_of(self._run, plan)
@@ -155,10 +155,10 @@ class TrialLoop:
 
     # ---- what workers say ---------------------------------------------------------------
 
-    def _handle(self, worker: str, event: Event, watcher: Watcher) -> None:
+    def _handle(self, worker: str, event: Event, listener: Listener) -> None:
         if isinstance(event, EpochDone):
             self._epoch_done(event)
-            watcher.epoch(event.trial_id, event.epoch)
+            listener.on_epoch_end(event.trial_id, event.epoch)
         elif isinstance(event, TrialDone):
             state = self._trial(event.trial_id)
             metrics = self._run.state.curves[state.lineage][state.epochs - 1]
@@ -178,7 +178,7 @@ class TrialLoop:
                 "the same command goes on."
             )
         if event.final and self._trial(event.trial_id).ended:
-            watcher.ended(event.trial_id)
+            listener.on_trial_end(event.trial_id)
 
     def _epoch_done(self, event: EpochDone) -> None:
         lineage = self._trial(event.trial_id).lineage

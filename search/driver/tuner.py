@@ -20,13 +20,13 @@ from search.data import Progress, no_progress
 from search.driver.oracle import SearchOracle
 from search.driver.retention import discard_unneeded
 from search.driver.signals import Interrupted, Signals
-from search.driver.trial_loop import TrialLoop, Watcher, log_of
+from search.driver.trial_loop import Listener, TrialLoop, log_of
 from search.errors import START_ANEW, RunDirectoryError, SearchFailedError
 from search.executors.base import Executor
 from search.runs.descriptions import Descriptions
 from search.runs.run import Run
 from search.space.image_spec import image_spec
-from search.text import counted
+from search.text import pluralize
 
 
 class SearchTuner(kt.Tuner):
@@ -77,11 +77,11 @@ class SearchTuner(kt.Tuner):
         """Writes KerasTuner's views of all trials that are not as the journal says."""
         self.oracle.write_views(self._run.path)
 
-    def search(self, watcher: Watcher) -> None:
+    def search(self, listener: Listener) -> None:
         """Runs the search to its end, from wherever it stands.
 
         Args:
-            watcher: Told what happens.
+            listener: Told what happens.
 
         Raises:
             Interrupted: If a signal asked for the end; everything is kept.
@@ -92,7 +92,7 @@ class SearchTuner(kt.Tuner):
         self._discard_unneeded()
         loop = TrialLoop(self._run, self._executor, self._signals, self._costs, self)
         try:
-            loop.run(watcher)
+            loop.run(listener)
         except Interrupted:
             self.save()
             raise
@@ -138,7 +138,7 @@ class SearchTuner(kt.Tuner):
         text = (
             f"the first {stopped} trials have all failed, so the search has stopped."
             if stopped
-            else f"none of {counted(len(trials), 'trial')} finished."
+            else f"none of {pluralize(len(trials), 'trial')} finished."
         )
         failed = [trial for trial in trials.values() if trial.reason]
         if failed:

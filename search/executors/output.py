@@ -17,12 +17,12 @@ from search.storage.files import last_lines, storage_errors
 LIMIT = 2**20
 """Bytes that a log has at most."""
 
-KEPT = 2**18
+KEPT_BYTES = 2**18
 """Bytes that stay of its beginning, and of its end, when there would be more."""
 
 LEFT_OUT = b"\n[... what was printed here is left out ...]\n"
 
-_AT_ONCE = 2**16
+_READ_SIZE = 2**16
 
 
 class BoundedLog:
@@ -56,9 +56,9 @@ class BoundedLog:
             self._size += len(printed)
 
     def _shorten(self) -> None:
-        self._file.seek(self._size - KEPT)
-        tail = LEFT_OUT + self._file.read(KEPT)
-        self._file.truncate(KEPT)
+        self._file.seek(self._size - KEPT_BYTES)
+        tail = LEFT_OUT + self._file.read(KEPT_BYTES)
+        self._file.truncate(KEPT_BYTES)
         self._file.write(tail)
         self._size = self._file.seek(0, os.SEEK_END)
 
@@ -93,7 +93,7 @@ class Output:
         """
         for _ in range(2):  # a pipe holds no more as a rule
             try:
-                printed = os.read(self._reader.fileno(), _AT_ONCE)
+                printed = os.read(self._reader.fileno(), _READ_SIZE)
             except BlockingIOError:
                 return
             if not printed:

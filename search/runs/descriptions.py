@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hypermodels.backbones import family
+from hypermodels.backbones import get_family
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
@@ -56,7 +56,7 @@ class Descriptions:
 
 def is_foreign(settings: Settings) -> bool:
     """Whether somebody else's code builds the backbone."""
-    return family(str(settings["family"])).foreign
+    return get_family(str(settings["family"])).foreign
 
 
 def notices_of(described: Mapping[str, BackboneDescribed]) -> list[str]:

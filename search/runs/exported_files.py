@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from search.errors import RunDirectoryError
-from search.storage.entries import FILE, FOLDER, open_to_read, shown, walk, what_is_wrong
+from search.storage.entries import FILE, FOLDER, format_path, open_to_read, walk, what_is_wrong
 
 
 def exported_files(folder: Path) -> dict[str, str]:
@@ -50,10 +50,12 @@ def changed_files(folder: Path, files: Mapping[str, str], largest: int) -> list[
             if kind not in (FILE, FOLDER):
                 continue  # told with all entries that are none of ours
             if expected is None:
-                wrong.append(f"{shown(path)} is no part of the exported model")
+                wrong.append(f"{format_path(path)} is no part of the exported model")
             elif kind == FOLDER or path.lstat().st_size > largest or _sha256(path) != expected:
-                wrong.append(f"{shown(path)} is not the file that was exported")
+                wrong.append(f"{format_path(path)} is not the file that was exported")
     except OSError as error:
         wrong.append(f"the exported model in {folder} cannot be read: {error}")
-    wrong += [f"{shown(folder / name)} is missing from the exported model" for name in missing]
+    wrong += [
+        f"{format_path(folder / name)} is missing from the exported model" for name in missing
+    ]
     return wrong

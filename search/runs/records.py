@@ -143,11 +143,11 @@ class TrialStarted(Entry):
         )
 
     def spec(self) -> TrialSpec:
-        """The trial as it was decided on, but for its candidate's identity."""
+        """The trial as it was decided on, but for its candidate's signature."""
         return TrialSpec(
             trial_id=self.trial,
             lineage=self.lineage,
-            place=_leading_number(self.trial),
+            slot=_leading_number(self.trial),
             candidate=Candidate(Configuration.from_dict(self.configuration), "", self.preset),
             iteration=self.iteration,
             bracket=self.bracket,

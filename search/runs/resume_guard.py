@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hypermodels.backbones import family
+from hypermodels.backbones import get_family
 from hypermodels.settings.configuration import combinations
 from search import __version__
 from search.data import NAMED
@@ -149,7 +149,7 @@ def backbone_files(space: Space) -> dict[str, str]:
     files = {
         path: _fingerprint(path)
         for settings in combinations(section, space.settings["backbone"])
-        for path in family(str(settings[section.selector.name])).files(settings)
+        for path in get_family(str(settings[section.selector.name])).files(settings)
     }
     return {str(path): files[path] for path in sorted(files)}
 

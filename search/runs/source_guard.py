@@ -24,7 +24,7 @@ from search.data.sources import path_of, source_files
 from search.data.wording import some_of
 from search.errors import DataError, RunDirectoryError
 from search.storage.files import storage_errors
-from search.text import counted, printable
+from search.text import pluralize, printable
 
 _ADJECTIVES = {"train": "training"}
 
@@ -107,7 +107,7 @@ def _differences(
     if not said:
         said = _count_differences(info.class_counts, count_classes(dataset, settings), names)
     files = [
-        f"{counted(len(each), 'file')} {what} ({some_of(each, 3)})"
+        f"{pluralize(len(each), 'file')} {what} ({some_of(each, 3)})"
         for each, what in (
             (changes.added, "added"),
             (changes.removed, "removed"),
@@ -128,7 +128,7 @@ def _class_differences(then: Sequence[str], now: Sequence[str]) -> list[str]:
     new = [name for name in now if name not in then]
     gone = [name for name in then if name not in now]
     return [
-        f"{counted(len(names), 'class', 'classes')} {what} ({some_of(names)})"
+        f"{pluralize(len(names), 'class', 'classes')} {what} ({some_of(names)})"
         for names, what in ((new, "added"), (gone, "removed"))
         if names
     ]

@@ -147,7 +147,7 @@ class SpaceReader:
     def refused(self, path: str, knob: Knob, node: Node, error: KnobError) -> None:
         """Collects what is wrong with a setting, each on the line where it stands."""
         for each in (error, *error.others):
-            at = node.at(each.place)
+            at = node.at(each.location)
             stop = "" if str(each).endswith("?") else "."
             self.problem(at.line, path + each.key, f"{each}{stop}{advice(knob, each, at)}")
 

@@ -43,10 +43,10 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
-    def at(self, place: tuple[str | int, ...]) -> Node:
+    def at(self, location: tuple[str | int, ...]) -> Node:
         """The value that some keys and indices lead to."""
         found = self
-        for key in place:
+        for key in location:
             found = found.value[key]
         return found
 

@@ -73,7 +73,7 @@ def _domain(content: dict[str, Any]) -> Domain:
 
 def advice(knob: Knob, error: KnobError, node: Node) -> str:
     """What may help with a value that a knob does not take, as a sentence after the error's."""
-    if isinstance(error, IdleError) or (error.place and isinstance(error.place[-1], str)):
+    if isinstance(error, IdleError) or (error.location and isinstance(error.location[-1], str)):
         return ""  # it is not about one value
     received = node.plain()
     words = [str(choice) for choice in knob.choices]

@@ -68,10 +68,10 @@ def what_is_wrong(path: Path, found: str, expected: str) -> str:
         "or remove the link alone",
         SECOND_NAME: "What is written to one name changes the other: put a copy in its place",
     }.get(found, "Remove it, or move it to another place")
-    return f"{shown(path)} is {found}, where {expected} of the run belongs. {advice}."
+    return f"{format_path(path)} is {found}, where {expected} of the run belongs. {advice}."
 
 
-def shown(path: Path) -> str:
+def format_path(path: Path) -> str:
     """A path as it can be printed: names of strangers may hold anything."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
@@ -242,8 +242,8 @@ def remove(path: Path) -> None:
             shutil.rmtree(path)
         except RecursionError:
             raise RunDirectoryError(
-                f"{shown(path)} holds folders within folders, deeper than any that a run has. "
-                "Move it to another place."
+                f"{format_path(path)} holds folders within folders, deeper than any that a run "
+                "has. Move it to another place."
             ) from None
     elif found:
         with contextlib.suppress(FileNotFoundError):

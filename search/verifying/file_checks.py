@@ -17,7 +17,7 @@ from search.runs.layout import (
 )
 from search.runs.state import RunState
 from search.storage.arrays import ArrayArchive
-from search.storage.entries import FOLDER, is_file, kind_of, open_to_read, read_bytes, shown
+from search.storage.entries import FOLDER, format_path, is_file, kind_of, open_to_read, read_bytes
 from search.verifying.findings import Findings
 from search.worker.checkpoint import LARGEST_META, read_meta
 
@@ -40,7 +40,7 @@ def check_checkpoints(path: Path, state: RunState, findings: Findings) -> None:
     """Every checkpoint is whole, and has the history that the journal has."""
     for checkpoint in checkpoints(path):
         findings.count("checkpoints")
-        with findings.of(f"the checkpoint {shown(checkpoint)}"):
+        with findings.of(f"the checkpoint {format_path(checkpoint)}"):
             _check_checkpoint(checkpoint, state, findings)
 
 
@@ -48,13 +48,13 @@ def _check_checkpoint(path: Path, state: RunState, findings: Findings) -> None:
     try:
         saved = _saved_curve(path, _largest(state))
     except (OSError, ValueError) as error:
-        findings.add(f"the checkpoint {shown(path)} is damaged: {error}")
+        findings.add(f"the checkpoint {format_path(path)} is damaged: {error}")
         return
     curve = state.curves.get(path.stem, [])
     # The worker writes the checkpoint before the driver writes the journal, so it may be
     # ahead by the epochs that were not yet told.
     if saved[: len(curve)] != curve[: len(saved)]:
-        findings.add(f"the checkpoint {shown(path)} has another history than the journal")
+        findings.add(f"the checkpoint {format_path(path)} has another history than the journal")
 
 
 def _saved_curve(path: Path, largest: int) -> list[dict[str, float]]:

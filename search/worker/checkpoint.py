@@ -45,10 +45,10 @@ def _variables(model: Any) -> dict[str, Any]:
     states = [variable for variable in model.variables if id(variable) not in known]
     return {
         **weights,
-        **{f"state/{place:05d}": variable for place, variable in enumerate(states)},
+        **{f"state/{index:05d}": variable for index, variable in enumerate(states)},
         **{
-            f"optimizer/{place:05d}": variable
-            for place, variable in enumerate(model.optimizer.variables)
+            f"optimizer/{index:05d}": variable
+            for index, variable in enumerate(model.optimizer.variables)
         },
     }
 

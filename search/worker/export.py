@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from hypermodels.backbones import family
+from hypermodels.backbones import get_family
 from hypermodels.errors import reason_of
 from hypermodels.graph.remake import objects_of
 from hypermodels.networks.checking import check_probabilities
@@ -231,7 +231,7 @@ def _difference(scores: np.ndarray, request: ExportRequest, name: str) -> float:
 def _objects(request: ExportRequest) -> dict[str, Any]:
     """A person's own classes and functions that the model is made of, by name."""
     configuration = request.assignment.configuration
-    if not family(str(configuration["backbone"]["family"])).foreign:
+    if not get_family(str(configuration["backbone"]["family"])).foreign:
         return {}
     data = open_prepared(data_folder(request.assignment.run_directory))
     return objects_of(_network(request, data))

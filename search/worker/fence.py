@@ -18,7 +18,7 @@ from pathlib import Path
 from search.errors import CbamSearchError, StorageError
 from search.storage.entries import open_to_append, write_all
 
-PATIENCE = 20.0
+LOCK_TIMEOUT = 20.0
 """Seconds to wait for a lock that is held for milliseconds as a rule."""
 
 
@@ -60,7 +60,7 @@ class Fence:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[FileIO]:
         with open_to_append(self._path, folders=1) as file:
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + LOCK_TIMEOUT
             while True:
                 try:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

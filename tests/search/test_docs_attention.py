@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hypermodels.attention import Mechanism, mechanisms
-from hypermodels.knobs import listed
+from hypermodels.knobs import join_values
 from hypermodels.settings.presets import PRESETS
 
 DOCS = Path(__file__).parents[2] / "docs" / "attention.md"
@@ -32,7 +32,9 @@ def test_a_row_is_what_the_mechanism_has(entry: Mechanism) -> None:
     paper, _, knobs, parameters, presets = rows()[entry.name]
     assert re.fullmatch(r"\[[^\]]+\d{4}\]\(https://[^)]+\)", paper)
     assert paper[1:].split(" et ")[0].split(" and ")[0] in entry.reference
-    assert knobs == ", ".join(f"`{knob.name}` {listed([knob.default])}" for knob in entry.knobs)
+    assert knobs == ", ".join(
+        f"`{knob.name}` {join_values([knob.default])}" for knob in entry.knobs
+    )
     count = entry.layer.parameters((16, 16, 64), entry.settings({}))
     assert parameters == f"{count:,}"
     own = [name for name, settings in PRESETS.items() if settings["type"] == entry.name]

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from search.display.console import cells, make_console, make_table, print_prose, print_table
 from search.text import (
-    counted,
     markdown,
+    pluralize,
     printable,
     printable_lines,
     readable,
@@ -131,9 +131,9 @@ def test_lines_are_broken_at_spaces_alone() -> None:
 
 
 def test_one_is_not_many() -> None:
-    assert counted(1, "trial") == "1 trial"
-    assert counted(0, "trial") == "0 trials"
-    assert counted(12_345, "trial") == "12,345 trials"
+    assert pluralize(1, "trial") == "1 trial"
+    assert pluralize(0, "trial") == "0 trials"
+    assert pluralize(12_345, "trial") == "12,345 trials"
 
 
 # ---- on the terminal --------------------------------------------------------------------

@@ -26,7 +26,7 @@ from hypermodels.backbones.blocks import HEAD, classifier
 from hypermodels.backbones.family import RESIZE, Family, Site, register_family
 from hypermodels.backbones.foreign.application_table import APPLICATIONS, Application
 from hypermodels.errors import BackboneError
-from hypermodels.graph.graft import copy_weights, graft, quick_statistics
+from hypermodels.graph.graft import bn_momentum_overrides, copy_weights, graft
 from hypermodels.image import NORMALIZE, ImageSpec
 from hypermodels.knobs import Knob, KnobError, Value
 
@@ -66,11 +66,11 @@ KNOBS = (
 )
 
 
-def known(settings: Mapping[str, Value]) -> Application:
+def application_of(settings: Mapping[str, Value]) -> Application:
     return APPLICATIONS[str(settings["application"])]
 
 
-def original(name: str, shape: tuple[int, ...] | None, **options: Any) -> keras.Model:
+def keras_network(name: str, shape: tuple[int, ...] | None, **options: Any) -> keras.Model:
     """Builds the network as Keras has it, without its classifier unless `options` say so.
 
     Args:
@@ -106,7 +106,7 @@ def original(name: str, shape: tuple[int, ...] | None, **options: Any) -> keras.
 
 def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> Any:
     """Brings images to the scale that the network was made for."""
-    kind, channels = known(settings).preprocessing, image.shape[2]
+    kind, channels = application_of(settings).preprocessing, image.shape[2]
     pretrained = settings["weights"] != "none"
     if channels != 3 and (pretrained or kind in ("caffe", "torch")):
         what = "with pretrained weights " if pretrained else ""
@@ -125,11 +125,11 @@ def preprocess(images: Any, settings: Mapping[str, Value], image: ImageSpec) -> 
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, with a new classifier."""
-    model = original(str(settings["application"]), tuple(inputs.shape[1:]))
-    before = known(settings).rescaled if settings["weights"] == "imagenet" else ""
+    model = keras_network(str(settings["application"]), tuple(inputs.shape[1:]))
+    before = application_of(settings).rescaled if settings["weights"] == "imagenet" else ""
     replaced = {before: _rescaled(model.get_layer(before))} if before else {}
     return classifier(
-        graft(model, inputs, changed=quick_statistics(model), replaced=replaced), classes
+        graft(model, inputs, changed=bn_momentum_overrides(model), replaced=replaced), classes
     )
 
 
@@ -146,7 +146,7 @@ def _rescaled(layer: keras.layers.Layer) -> Callable[[Any], Any]:
 
 def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]:
     """One site a block of the network."""
-    return known(settings).blocks.sites(settings, model)
+    return application_of(settings).blocks.sites(settings, model)
 
 
 def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] | None:
@@ -166,7 +166,7 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] |
     else:
         shape = tuple(model.get_layer(NORMALIZE).output.shape[1:])
         source = _with_weights_of_file(name, weights, shape, int(model.output.shape[-1]))
-    first = known(settings).first
+    first = application_of(settings).first
     if first:
         kernel, *rest = source.get_layer(first).get_weights()
         source.get_layer(first).set_weights([kernel[:, :, ::-1], *rest])
@@ -176,7 +176,7 @@ def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] |
 
 def _with_imagenet_weights(name: str) -> keras.Model:
     try:
-        return original(name, None, weights="imagenet")
+        return keras_network(name, None, weights="imagenet")
     except Exception as error:  # Keras raises bare exceptions for a failed download
         raise BackboneError(
             f"the ImageNet weights of {name} cannot be had: {error}. Where there is no network, "
@@ -199,7 +199,7 @@ def _with_weights_of_file(
         {"shape": shape, "include_top": True, "classes": classes},
     ):
         try:
-            source = original(name, **options)
+            source = keras_network(name, **options)
             with warnings.catch_warnings():
                 warnings.simplefilter(
                     "ignore"
@@ -218,7 +218,7 @@ def _with_weights_of_file(
 
 def standard(settings: Mapping[str, Value]) -> str:
     """Where the literature puts attention in the network."""
-    return next(iter(known(settings).blocks.ports))
+    return next(iter(application_of(settings).blocks.ports))
 
 
 def files(settings: Mapping[str, Value]) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.attention import Mechanism, mechanism, mechanisms, register
+from hypermodels.attention import Mechanism, get_mechanism, mechanisms, register
 from hypermodels.attention import base as contract
 from hypermodels.networks.cost import CostModel
 from hypermodels.networks.counting import cost_of
@@ -54,7 +54,7 @@ def srm(tmp_path: Path) -> Iterator[Mechanism]:
     spec.loader.exec_module(module)
     register(module.MECHANISM)  # as the list in the package does
     try:
-        yield mechanism("srm")
+        yield get_mechanism("srm")
     finally:
         del sys.modules[spec.name]
         contract._MECHANISMS.pop("srm")

@@ -19,7 +19,7 @@ from hypermodels.attention import (
     SHIFT,
     AttentionLayer,
     Mechanism,
-    mechanism,
+    get_mechanism,
     mechanisms,
     register,
 )
@@ -59,8 +59,8 @@ def test_shipped_mechanisms() -> None:
     assert names[0] == "none"
     assert set(names) >= {"none", "se", "channel", "spatial", "cbam"}
     assert set(names) >= {"ese", "eca", "bam", "scse", "gc", "simam", "coord", "triplet"}
-    assert mechanism("none").layer is None
-    assert mechanism("none").knobs == ()
+    assert get_mechanism("none").layer is None
+    assert get_mechanism("none").knobs == ()
 
 
 def gate_range(name: str, chosen: Mapping[str, Value]) -> tuple[float, float]:
@@ -142,8 +142,8 @@ def test_parameters_and_macs_are_what_the_layer_has(entry: Mechanism) -> None:
 
 def test_macs_by_hand() -> None:
     """16 channels, ratio 8: two hidden units. 7x7 over two maps of 10x12."""
-    chosen = mechanism("cbam").settings({"reduction_ratio": 8})
-    layer: Any = mechanism("cbam").layer
+    chosen = get_mechanism("cbam").settings({"reduction_ratio": 8})
+    layer: Any = get_mechanism("cbam").layer
     mlp = 2 * (16 * 2 + 2 * 16)
     convolution = 10 * 12 * 7 * 7 * 2
     assert layer.macs((10, 12, 16), chosen) == mlp + convolution
@@ -237,8 +237,8 @@ def test_identity_start_passes_its_input_unchanged(entry: Mechanism) -> None:
 def test_a_context_that_is_added_starts_as_the_identity_whatever_the_gate() -> None:
     x = maps(2, 6, 6, 16)
     for gate in ("sigmoid", "identity_start"):
-        chosen = mechanism("gc").settings({"fusion": "add", "gate": gate})
-        np.testing.assert_array_equal(numpy(built(mechanism("gc"), chosen, (6, 6, 16))(x)), x)
+        chosen = get_mechanism("gc").settings({"fusion": "add", "gate": gate})
+        np.testing.assert_array_equal(numpy(built(get_mechanism("gc"), chosen, (6, 6, 16))(x)), x)
 
 
 def gradient_sums(layer: Any, x: np.ndarray, steps: int) -> list[dict[str, float]]:
@@ -361,12 +361,12 @@ def test_registry_refuses_duplicates_and_unknown_names() -> None:
     with pytest.raises(ValueError, match="'cbam' is registered twice") as twice:
         register(Mechanism("cbam", None, "another", "-"))
     with pytest.raises(ValueError, match="unknown attention type 'cbma'") as unknown:
-        mechanism("cbma")
+        get_mechanism("cbma")
     for entry in mechanisms():
         assert entry.name in str(twice.value) and entry.name in str(unknown.value)
     with pytest.raises(ValueError, match="'none' adds no layer"):
-        mechanism("none").build({}, name="x", seed=0)
-    assert mechanism("cbam").layer is not None  # the first stays
+        get_mechanism("none").build({}, name="x", seed=0)
+    assert get_mechanism("cbam").layer is not None  # the first stays
 
 
 @each_mechanism
@@ -389,7 +389,7 @@ def test_weights_come_from_the_seed(entry: Mechanism) -> None:
 
 
 def test_without_a_seed_layers_differ() -> None:
-    layer: Any = mechanism("cbam").layer
+    layer: Any = get_mechanism("cbam").layer
     one, two = layer(reduction_ratio=2), layer(reduction_ratio=2)
     one.build((None, 4, 4, 16))
     two.build((None, 4, 4, 16))
@@ -402,7 +402,7 @@ def test_base_class_says_what_is_missing() -> None:
 
     with pytest.raises(TypeError, match=r"Nothing must define attend"):
         Nothing().attend(0)
-    for formula in (Nothing.parameters, Nothing.macs, Nothing.identity):
+    for formula in (Nothing.parameters, Nothing.macs, Nothing.signature):
         with pytest.raises(TypeError, match="must define"):
             formula((1, 1, 1), {})
 
@@ -415,7 +415,7 @@ def test_saved_and_loaded_by_another_process(fresh_process: dict[str, Any]) -> N
     assert np.isfinite(fresh_process["contract_saved"]).all()
 
 
-# --- identity -----------------------------------------------------------------------
+# --- signature ----------------------------------------------------------------------
 
 
 @st.composite
@@ -442,14 +442,14 @@ def two_settings(draw: st.DrawFn) -> tuple[Mechanism, tuple[int, int, int], Any,
 
 
 def default_of(name: str, **changes: Value) -> dict[str, Value]:
-    return {**mechanism(name).settings({}), **changes}
+    return {**get_mechanism(name).settings({}), **changes}
 
 
 @settings(max_examples=120, deadline=None)
 @given(two_settings())
 @example(
     (
-        mechanism("se"),
+        get_mechanism("se"),
         (4, 4, 16),
         default_of("se", reduction_ratio=16),
         default_of("se", reduction_ratio=32),
@@ -457,7 +457,7 @@ def default_of(name: str, **changes: Value) -> dict[str, Value]:
 )
 @example(
     (
-        mechanism("cbam"),
+        get_mechanism("cbam"),
         (1, 1, 16),
         default_of("cbam", channel_pooling="avg"),
         default_of("cbam", channel_pooling="max"),
@@ -465,7 +465,7 @@ def default_of(name: str, **changes: Value) -> dict[str, Value]:
 )
 @example(
     (
-        mechanism("spatial"),
+        get_mechanism("spatial"),
         (3, 3, 4),
         default_of("spatial", gate="identity_start", spatial_norm="bn"),
         default_of("spatial", gate="identity_start", spatial_norm="bn_zero_gamma"),
@@ -476,7 +476,7 @@ def test_equal_identities_are_equal_networks(
 ) -> None:
     entry, shape, first, second = case
     assert entry.layer is not None
-    equal = entry.layer.identity(shape, first) == entry.layer.identity(shape, second)
+    equal = entry.layer.signature(shape, first) == entry.layer.signature(shape, second)
     event(f"equal: {equal}")
     if not equal:
         assert first != second
@@ -511,12 +511,12 @@ def test_equal_identities_are_equal_networks(
         ((4, 4, 16), {"spatial_norm": "bn"}, {"spatial_norm": "bn_zero_gamma"}, False),
     ],
 )
-def test_identity_folds_what_is_one_network_and_no_more(
+def test_a_signature_folds_what_is_one_network_and_no_more(
     shape: tuple[int, int, int], one: dict[str, Value], two: dict[str, Value], equal: bool
 ) -> None:
-    layer: Any = mechanism("cbam").layer
+    layer: Any = get_mechanism("cbam").layer
     first, second = default_of("cbam", **one), default_of("cbam", **two)
-    assert (layer.identity(shape, first) == layer.identity(shape, second)) is equal
+    assert (layer.signature(shape, first) == layer.signature(shape, second)) is equal
 
 
 @pytest.mark.parametrize(
@@ -549,25 +549,25 @@ def test_identity_folds_what_is_one_network_and_no_more(
         ("triplet", 16, {"spatial_kernel_size": 3}, {"spatial_kernel_size": 7}, False),
     ],
 )
-def test_identity_of_the_other_mechanisms(
+def test_signature_of_the_other_mechanisms(
     name: str, channels: int, one: dict[str, Value], two: dict[str, Value], equal: bool
 ) -> None:
-    layer: Any = mechanism(name).layer
+    layer: Any = get_mechanism(name).layer
     first, second = default_of(name, **one), default_of(name, **two)
     shape = (4, 4, channels)
-    assert (layer.identity(shape, first) == layer.identity(shape, second)) is equal
+    assert (layer.signature(shape, first) == layer.signature(shape, second)) is equal
 
 
 def test_se_that_pools_as_channel_does_is_channel() -> None:
-    se, channel = mechanism("se"), mechanism("channel")
+    se, channel = get_mechanism("se"), get_mechanism("channel")
     assert se.layer is channel.layer and se.layer is not None
     pooled = se.settings({"channel_pooling": "avg+max"})
-    assert se.layer.identity((4, 4, 16), pooled) == se.layer.identity(
+    assert se.layer.signature((4, 4, 16), pooled) == se.layer.signature(
         (4, 4, 16), channel.settings({})
     )
 
 
-# --- misfit -------------------------------------------------------------------------
+# --- infeasible ------------------------------------------------------------------------
 
 
 @st.composite
@@ -586,34 +586,37 @@ def test_what_fits_a_map_fits_a_larger_one(
     """Otherwise the reason given for the largest of the chosen blocks could be missing."""
     entry, chosen, shape = case
     layer: Any = entry.layer
-    reason = layer.misfit(shape, chosen)
+    reason = layer.infeasible(shape, chosen)
     event(f"{entry.name} fits: {reason is None}")
     if reason is None:
-        assert layer.misfit(tuple(a + b for a, b in zip(shape, more, strict=True)), chosen) is None
+        assert (
+            layer.infeasible(tuple(a + b for a, b in zip(shape, more, strict=True)), chosen)
+            is None
+        )
     else:
         assert reason.startswith("attention.") and "of every chosen block" in reason
 
 
 @each_mechanism
-def test_defaults_fit_a_usual_map_and_misfits_are_told(entry: Mechanism) -> None:
+def test_defaults_fit_a_usual_map_and_infeasible_maps_are_told(entry: Mechanism) -> None:
     layer: Any = entry.layer
     for chosen in variants(entry):
-        assert layer.misfit((16, 16, 64), chosen) is None
-    on_one_position = layer.misfit((1, 1, 64), entry.settings({}))
+        assert layer.infeasible((16, 16, 64), chosen) is None
+    on_one_position = layer.infeasible((1, 1, 64), entry.settings({}))
     needs_positions = {"spatial", "cbam", "bam", "simam", "coord", "triplet"}
     assert (on_one_position is not None) == (entry.name in needs_positions)
     knobs = {knob.name for knob in entry.knobs}
     if "reduction_ratio" in knobs and entry.name != "coord":
         wide = {**entry.settings({}), "reduction_ratio": 65}
-        assert "reduction_ratio 65 is above" in str(layer.misfit((16, 16, 64), wide))
+        assert "reduction_ratio 65 is above" in str(layer.infeasible((16, 16, 64), wide))
 
 
 @given(st.integers(1, 4096))
 def test_the_adaptive_kernel_of_eca_is_odd_and_never_above_the_channels(channels: int) -> None:
-    layer: Any = mechanism("eca").layer
-    chosen = mechanism("eca").settings({})
+    layer: Any = get_mechanism("eca").layer
+    chosen = get_mechanism("eca").settings({})
     assert layer.parameters((4, 4, channels), chosen) % 2 == 1
-    assert layer.misfit((4, 4, channels), chosen) is None
+    assert layer.infeasible((4, 4, channels), chosen) is None
     assert "eca_kernel_size 9 is above" in str(
-        layer.misfit((4, 4, min(channels, 8)), {**chosen, "eca_kernel_size": "9"})
+        layer.infeasible((4, 4, min(channels, 8)), {**chosen, "eca_kernel_size": "9"})
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hypermodels.attention import mechanism
+from hypermodels.attention import get_mechanism
 from hypermodels.knobs import Value
 from tests.hypermodels.attention import reference, reference_common
 from tests.hypermodels.helpers import built, maps, named_weights, numpy, randomize
@@ -26,7 +26,7 @@ Settings = dict[str, Value]
 
 
 def settings_of(name: str, **changes: Value) -> Settings:
-    own = mechanism(name).settings({"reduction_ratio": 1})  # wide: no weight behind dead units
+    own = get_mechanism(name).settings({"reduction_ratio": 1})  # wide: no weight behind dead units
     return {**own, **changes}
 
 
@@ -96,7 +96,7 @@ CASES = {
 
 def prepared(name: str, settings: Settings) -> tuple[Any, dict[str, np.ndarray]]:
     """A layer with random weights everywhere, and the same weights in float64."""
-    layer = built(mechanism(name), settings, SHAPE)
+    layer = built(get_mechanism(name), settings, SHAPE)
     randomize(layer)
     return layer, {key: numpy(weight) for key, weight in named_weights(layer).items()}
 
@@ -210,7 +210,7 @@ def test_gradients_of_input_and_every_weight() -> None:
         # Batch norm over two images gives plus and minus one, whatever they are.
         batch = 4 if name == "bam" and training else 2
         x, r = maps(batch, 4, 5, 6), maps(batch, 4, 5, 6, seed=9)
-        layer = built(mechanism(name), settings, (4, 5, 6))
+        layer = built(get_mechanism(name), settings, (4, 5, 6))
         randomize(layer)
         weights = {key: numpy(weight) for key, weight in named_weights(layer).items()}
         trainable = {
@@ -276,5 +276,5 @@ def test_reference_agrees_with_a_slow_loop() -> None:
 
 def test_defaults_of_keras_that_the_reference_counts_on() -> None:
     assert keras.config.image_data_format() == "channels_last"
-    layer = built(mechanism("spatial"), settings_of("spatial", spatial_norm="bn"), SHAPE)
+    layer = built(get_mechanism("spatial"), settings_of("spatial", spatial_norm="bn"), SHAPE)
     assert layer.norm.epsilon == reference_common.EPSILON

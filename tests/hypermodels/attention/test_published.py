@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from hypermodels.attention import mechanism
+from hypermodels.attention import get_mechanism
 from hypermodels.attention.eca import kernel_size
 from hypermodels.knobs import Value
 from hypermodels.settings.presets import preset
@@ -18,7 +18,7 @@ RESNET_50 = {256: 3, 512: 4, 1024: 6, 2048: 3}
 
 def trainable(name: str, channels: int, **changes: Value) -> int:
     """Weights as PyTorch counts them, without the statistics of batch norms."""
-    layer = built(mechanism(name), mechanism(name).settings(changes), (4, 4, channels))
+    layer = built(get_mechanism(name), get_mechanism(name).settings(changes), (4, 4, channels))
     return sum(
         math.prod(weight.shape) for weight in named_weights(layer).values() if weight.trainable
     )

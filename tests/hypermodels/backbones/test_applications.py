@@ -17,7 +17,7 @@ from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.networks.cost import CostModel
 from hypermodels.networks.counting import cost_of
-from hypermodels.networks.network import Backbone, build_backbone, build_network, placements
+from hypermodels.networks.network import Backbone, build_backbone, build_network, insertions
 from hypermodels.settings.configuration import Configuration
 from tests.hypermodels.helpers import images, numpy
 
@@ -129,7 +129,7 @@ def check_port(name: str, port: str) -> None:
     """Attention is where it is said to be; Keras and every layer's formula count the same."""
     chosen = configuration(name, **SETTINGS["se"], placement=port)
     model = build_network(chosen, image_of(name), seed=1)
-    expected = [place.name for place in placements(chosen, backbone(name).sites)]
+    expected = [each.name for each in insertions(chosen, backbone(name).sites)]
     assert list(attention_layers(model)) == expected != []
     assert costs(name).cost(chosen) == cost_of(model)
 
@@ -209,7 +209,7 @@ def test_attention_replaces_it_and_is_never_stacked(name: str) -> None:
     for port in APPLICATIONS[name].blocks.ports:
         chosen = configuration(name, **SETTINGS["cbam"], placement=port, stages="1,3")
         model = build_network(chosen, IMAGE, seed=1)
-        attended = {place.site.name for place in placements(chosen, sites)}
+        attended = {each.site.name for each in insertions(chosen, sites)}
         had = {site.name for site in sites if site.own}
         assert attended and gates(name, model) == had - attended
         # What fed the gates that are gone is gone too: nothing is computed for nobody.

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.backbones import RESIDUAL_PLACEMENTS, family, register_family
+from hypermodels.backbones import RESIDUAL_PLACEMENTS, get_family, register_family
 from hypermodels.graph.taps import tap_shape
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import KnobError
@@ -57,14 +57,14 @@ def test_presets_are_settings_that_their_type_has() -> None:
     ],
 )
 def test_impossible_depths_are_refused(name: str, depth: Any, message: str) -> None:
-    knob = next(knob for knob in family(name).knobs if knob.name == "depth")
+    knob = next(knob for knob in get_family(name).knobs if knob.name == "depth")
     with pytest.raises(KnobError, match=message):
         knob.accept(depth)
 
 
 @each_resnet
 def test_listed_depths_are_accepted(name: str) -> None:
-    knob = next(knob for knob in family(name).knobs if knob.name == "depth")
+    knob = next(knob for knob in get_family(name).knobs if knob.name == "depth")
     for depth in PUBLISHED[name]:
         assert knob.accept(depth) == depth
         assert str(depth) in knob.summary
@@ -166,6 +166,6 @@ def test_wrong_normalization_is_refused() -> None:
 
 def test_registry_of_families() -> None:
     with pytest.raises(ValueError, match="'resnet_v1' is registered twice. Known families: res"):
-        register_family(family("resnet_v1"))
+        register_family(get_family("resnet_v1"))
     with pytest.raises(ValueError, match="unknown backbone family 'resnet'. Known: resnet_v1"):
-        family("resnet")
+        get_family("resnet")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hypermodels.attention import AttentionLayer
-from hypermodels.backbones import families, family
+from hypermodels.backbones import families, get_family
 from hypermodels.backbones.family import RESIZE
 from hypermodels.errors import BackboneError
 from hypermodels.graph.attach import attach
@@ -25,17 +25,17 @@ from hypermodels.image import ImageSpec
 from hypermodels.networks import network
 from hypermodels.networks.cost import CostModel
 from hypermodels.networks.counting import cost_of
-from hypermodels.networks.network import backbone_model, build_backbone, build_network, placements
+from hypermodels.networks.network import backbone_model, build_backbone, build_network, insertions
 from hypermodels.settings.configuration import Configuration
 from tests.hypermodels.helpers import (
     SMALLEST,
     configuration,
     consumers,
-    counted,
     fingerprint,
     images,
     maps,
     numpy,
+    pluralize,
     producer,
 )
 from tests.script import script
@@ -116,7 +116,7 @@ def test_cost_is_what_is_built(name: str, attention: str) -> None:
     model = built(name, attention)
     chosen = configuration(name, **ATTENTION[attention])
     assert COSTS.infeasible(chosen) is None
-    assert COSTS.cost(chosen) == cost_of(model) == counted(model)
+    assert COSTS.cost(chosen) == cost_of(model) == pluralize(model)
 
 
 PLACEMENTS = [marked(each.name, port) for each in NAMED for port in each.placements]
@@ -126,8 +126,8 @@ PLACEMENTS = [marked(each.name, port) for each in NAMED for port in each.placeme
 def test_every_site_is_hit_once(name: str, placement: str) -> None:
     chosen = configuration(name, **ATTENTION["se"], placement=placement)
     plain = build_backbone(chosen.backbone, IMAGE)
-    wanted = placements(chosen, plain.sites)
-    taps = [place.tap for place in wanted]
+    wanted = insertions(chosen, plain.sites)
+    taps = [insertion.tap for insertion in wanted]
     ports = placement.split("+")
     assert (
         len(set(taps))
@@ -136,12 +136,12 @@ def test_every_site_is_hit_once(name: str, placement: str) -> None:
     )
     model = build_network(chosen, IMAGE, seed=7)
     layers = {layer.name: layer for layer in attention_layers(model)}
-    assert set(layers) == {place.name for place in wanted}
+    assert set(layers) == {insertion.name for insertion in wanted}
     assert len(layers) == len(wanted) > 0
-    for place in wanted:
-        layer = layers[place.name]
+    for insertion in wanted:
+        layer = layers[insertion.name]
         assert len(layer._inbound_nodes) == 1
-        assert tuple(layer.input.shape[1:]) == tap_shape(plain.model, place.tap)
+        assert tuple(layer.input.shape[1:]) == tap_shape(plain.model, insertion.tap)
     assert COSTS.cost(chosen) == cost_of(model)
 
 
@@ -152,7 +152,7 @@ def test_a_blank_backbone_makes_the_same_network(
     """The weights of the backbone are never drawn, those of the network are the same."""
     chosen = configuration(name, **ATTENTION["cbam"])
     made = build_network(chosen, IMAGE, seed=3)
-    monkeypatch.setattr(network, "never_drawn", contextlib.nullcontext)
+    monkeypatch.setattr(network, "without_initial_values", contextlib.nullcontext)
     expected = build_network(chosen, IMAGE, seed=3)
     assert [layer.name for layer in made.layers] == [layer.name for layer in expected.layers]
     assert fingerprint(made.get_weights()) == fingerprint(expected.get_weights())
@@ -175,7 +175,7 @@ def test_weights_that_were_never_drawn_are_not_drawn_later() -> None:
 def test_sites_follow_the_network(name: str) -> None:
     backbone = build_backbone(configuration(name).backbone, IMAGE)
     sites = backbone.sites
-    offered = {port for each in family(name).placements for port in each.split("+")}
+    offered = {port for each in get_family(name).placements for port in each.split("+")}
     assert {port for site in sites for port in site.ports} == offered
     stages = [site.stage for site in sites]
     assert sorted(set(stages)) == list(range(1, max(stages) + 1))
@@ -183,7 +183,7 @@ def test_sites_follow_the_network(name: str) -> None:
         stages[: place + 1].count(stage) for place, stage in enumerate(stages)
     ]
     assert stages == sorted(stages)
-    standard = family(name).placements[0].split("+")[0]
+    standard = get_family(name).placements[0].split("+")[0]
     sides = [
         tap_shape(backbone.model, site.ports[standard])[0]
         for site in sites
@@ -232,7 +232,7 @@ def test_identity_start_keeps_the_network(name: str) -> None:
 def test_images_that_are_resized_within(name: str) -> None:
     image = ImageSpec((5, 9, 1), 3)
     model = backbone_model({**configuration(name).backbone, "resize": 32}, image)
-    assert cost_of(model) == counted(model)
+    assert cost_of(model) == pluralize(model)
     scores = numpy(model(images(2, image)))
     assert scores.shape == (2, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-5)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hypermodels.attention import AttentionLayer, mechanism
+from hypermodels.attention import AttentionLayer, get_mechanism
 from hypermodels.fast import attention as fused
 from hypermodels.fast.convolution import WIDEST, convolve_to_one, convolve_to_one_banded
 from hypermodels.knobs import Value
@@ -81,7 +81,7 @@ def gradients(
 def test_fused_is_the_plain_definition(
     name: str, settings: dict[str, Value], prepared: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    layer = mechanism(name).build({**settings, "reduction_ratio": 2}, name="attn", seed=1)
+    layer = get_mechanism(name).build({**settings, "reduction_ratio": 2}, name="attn", seed=1)
     x = prepared(maps(4, *SHAPE))
     layer.build(x.shape)
     random = np.random.default_rng(2)
@@ -124,7 +124,7 @@ def test_the_banded_product_is_the_convolution(
 
 @pytest.mark.parametrize("name", ["channel", "spatial", "cbam"])
 def test_half_precision_is_computed_in_float32(name: str) -> None:
-    layer = mechanism(name).build({"reduction_ratio": 2}, name="attn", seed=1)
+    layer = get_mechanism(name).build({"reduction_ratio": 2}, name="attn", seed=1)
     half = type(layer).from_config({**layer.get_config(), "dtype": "mixed_bfloat16"})
     x = tf.cast(maps(4, *SHAPE), "bfloat16")
     above = tf.cast(maps(4, *SHAPE, seed=3), "bfloat16")
@@ -169,7 +169,7 @@ def test_only_training_on_known_sizes_goes_the_fast_way() -> None:
 
 def test_what_is_exported_has_plain_operations_alone(tmp_path: Any) -> None:
     inputs = keras.Input((8, 8, 4))
-    layer = mechanism("cbam").build({"reduction_ratio": 2}, name="attn", seed=1)
+    layer = get_mechanism("cbam").build({"reduction_ratio": 2}, name="attn", seed=1)
     model = keras.Model(inputs, layer(inputs))
     model.export(tmp_path / "saved", format="tf_saved_model", verbose=False)
     graph = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"].graph

@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from hypermodels.errors import BackboneError
-from hypermodels.graph.graft import canonical_names, copy_weights, graft, quick_statistics
+from hypermodels.graph.graft import bn_momentum_overrides, canonical_names, copy_weights, graft
 from tests.hypermodels.helpers import consumers, fingerprint, maps, numpy
 
 
@@ -121,7 +121,7 @@ def test_changed_dropped_joined_replaced() -> None:
     source = model()
     ours = grafted(
         source,
-        changed={"conv2d_002": {"strides": 1}, **quick_statistics(source)},
+        changed={"conv2d_002": {"strides": 1}, **bn_momentum_overrides(source)},
         dropped=("dropout_001",),
         joined={"before_both": ("side", "mean_001")},
         replaced={

@@ -9,19 +9,19 @@ import keras
 import numpy as np
 import pytest
 
-from hypermodels.attention import AttentionLayer, ChannelAttention, mechanism
+from hypermodels.attention import AttentionLayer, ChannelAttention, get_mechanism
 from hypermodels.backbones import RESIDUAL_PLACEMENTS, Site
 from hypermodels.errors import PlacementError
 from hypermodels.graph.attach import attach
 from hypermodels.graph.taps import Tap, tap_shape
+from hypermodels.networks.insertions import chosen_sites
 from hypermodels.networks.network import (
     attention_gates,
     backbone_model,
     build_backbone,
     build_network,
-    placements,
+    insertions,
 )
-from hypermodels.networks.placing import chosen_sites
 from tests.hypermodels.helpers import (
     RESNETS,
     SMALLEST,
@@ -138,9 +138,9 @@ def test_every_site_is_hit_once(name: str, port: str) -> None:
     assert [layer.name for layer in layers] == ["s1b1_attn", "s2b1_attn", "s3b1_attn"]
     assert all(len(layer._inbound_nodes) == 1 for layer in layers)
     plain = build_backbone(chosen.backbone, TINY)
-    for layer, place in zip(layers, placements(chosen, plain.sites), strict=True):
-        assert layer.name == place.name
-        assert tuple(layer.input.shape[1:]) == tap_shape(plain.model, place.tap)
+    for layer, insertion in zip(layers, insertions(chosen, plain.sites), strict=True):
+        assert layer.name == insertion.name
+        assert tuple(layer.input.shape[1:]) == tap_shape(plain.model, insertion.tap)
 
 
 @pytest.mark.parametrize("port", RESIDUAL_PLACEMENTS)
@@ -217,8 +217,10 @@ def test_identity_start_keeps_a_pretrained_network(name: str, port: str) -> None
         name, type="cbam", gate="identity_start", spatial_norm="bn", placement=port
     )
     layers: dict[Tap, AttentionLayer] = {}
-    for place in placements(chosen, build_backbone(settings, TINY).sites):
-        layers[place.tap] = mechanism("cbam").build(chosen.attention, name=place.name, seed=2)
+    for insertion in insertions(chosen, build_backbone(settings, TINY).sites):
+        layers[insertion.tap] = get_mechanism("cbam").build(
+            chosen.attention, name=insertion.name, seed=2
+        )
     gated = attach(plain, layers, seed=5, copy_weights=True)
     np.testing.assert_allclose(numpy(gated(images(4))), numpy(plain(images(4))), atol=1e-5)
     assert gated.count_params() > plain.count_params()

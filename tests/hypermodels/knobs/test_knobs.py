@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypermodels.attention import mechanism
+from hypermodels.attention import get_mechanism
 from hypermodels.knobs import (
     Choice,
     FloatRange,
@@ -19,7 +19,7 @@ from hypermodels.knobs import (
     KnobError,
     Section,
     is_tuned,
-    listed,
+    join_values,
 )
 from hypermodels.settings.configuration import (
     STAGES,
@@ -196,7 +196,7 @@ def test_float_range_by_hand() -> None:
 def test_is_tuned_and_listed() -> None:
     assert not any(is_tuned(setting) for setting in (3, "a", True, 0.5))
     assert all(map(is_tuned, (Choice((1,)), IntRange(1, 2), FloatRange(1, 2))))
-    assert listed([True, "a", 0.5]) == "true, a, 0.5"
+    assert join_values([True, "a", 0.5]) == "true, a, 0.5"
 
 
 # --- sections -----------------------------------------------------------------------
@@ -368,7 +368,7 @@ def test_configuration_round_trip_and_names() -> None:
     assert "recipe.momentum" not in adamw.flat()
     assert adamw.recipe["learning_rate"] == 1e-3
     assert adamw.attention == {"type": "none"}
-    assert set(mechanism("se").settings(chosen.attention)) == set(chosen.attention) - {
+    assert set(get_mechanism("se").settings(chosen.attention)) == set(chosen.attention) - {
         "type",
         "placement",
         "stages",

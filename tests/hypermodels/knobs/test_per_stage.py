@@ -118,7 +118,7 @@ def test_all_none_is_none() -> None:
 def test_all_stages_alike_are_the_common_setting(kind: str) -> None:
     apart = resolved(per_stage="type", stage1__type=kind, stage2__type=kind, stage3__type=kind)
     together = resolved(type=kind)
-    assert apart != together and COSTS.identity(apart) == COSTS.identity(together)
+    assert apart != together and COSTS.signature(apart) == COSTS.signature(together)
     assert COSTS.cost(apart) == COSTS.cost(together)
     ours, theirs = (build_network(each, TINY, seed=5) for each in (apart, together))
     assert fingerprint(ours.get_weights()) == fingerprint(theirs.get_weights())
@@ -130,13 +130,13 @@ def test_a_stage_that_gets_no_attention_does_not_count() -> None:
         resolved(per_stage="type", type="se", stage1__type=kind, stages="2,3")
         for kind in ("cbam", "none")
     )
-    assert COSTS.identity(one) == COSTS.identity(other)
+    assert COSTS.signature(one) == COSTS.signature(other)
     assert kinds(one) == {"s2b1_attn": "ChannelAttention", "s3b1_attn": "ChannelAttention"}
 
 
 def test_different_stages_are_different_networks() -> None:
     names = [
-        COSTS.identity(
+        COSTS.signature(
             resolved(
                 dict(zip(("stage1.type", "stage2.type", "stage3.type"), types, strict=True)),
                 per_stage="type",
@@ -227,7 +227,7 @@ def test_a_stock_oracle_draws_from_them_and_every_draw_is_built() -> None:
             key = f"attention.stage{stage}.reduction_ratio"
             if own["type"] != "none":
                 assert own["reduction_ratio"] == values[key]
-        seen.add(COSTS.identity(configuration))
+        seen.add(COSTS.signature(configuration))
         built = model.build(drawn)
         assert COSTS.cost(configuration).parameters == built.count_params()
         assert np.isfinite(built(np.zeros((1, *TINY.shape), "uint8"))).all()

@@ -72,25 +72,25 @@ def test_a_backbone_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = CostModel(TINY)
     for attention in ({}, {"type": "se"}, {"type": "cbam"}, {"type": "cbam", "stages": "last"}):
         model.cost(configuration(**attention))
-        model.identity(configuration(**attention))
+        model.signature(configuration(**attention))
     model.cost(configuration(depth=14))
     assert len(calls) == 2
 
 
-# --- identity -----------------------------------------------------------------------
+# --- signature ----------------------------------------------------------------------
 
 
-def identity(name: str = "resnet_v1", **settings: Any) -> str:
-    return COSTS[TINY].identity(configuration(name, **settings))
+def signature(name: str = "resnet_v1", **settings: Any) -> str:
+    return COSTS[TINY].signature(configuration(name, **settings))
 
 
 def test_none_is_one_configuration() -> None:
-    plain = identity(type="none")
-    assert plain == identity()
+    plain = signature(type="none")
+    assert plain == signature()
     leftovers = {"reduction_ratio": 2, "placement": "pre", "stages": "last", "order": "parallel"}
-    assert plain == identity(type="none", **leftovers)
-    assert plain != identity(type="se")
-    assert plain != identity("resnet_v2")
+    assert plain == signature(type="none", **leftovers)
+    assert plain != signature(type="se")
+    assert plain != signature("resnet_v2")
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_none_is_one_configuration() -> None:
     ],
 )
 def test_two_names_of_one_network(one: dict[str, Any], two: dict[str, Any]) -> None:
-    assert identity(**one) == identity(**two)
+    assert signature(**one) == signature(**two)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_two_names_of_one_network(one: dict[str, Any], two: dict[str, Any]) -> N
     ],
 )
 def test_different_networks_stay_different(one: dict[str, Any], two: dict[str, Any]) -> None:
-    assert identity(**one) != identity(**two)
+    assert signature(**one) != signature(**two)
 
 
 # --- infeasible ---------------------------------------------------------------------
@@ -195,7 +195,7 @@ def test_one_network_under_two_names_starts_from_the_same_weights(
         for attention in (one, other)
     )
     costs = CostModel(image)
-    assert costs.identity(first) == costs.identity(second)
+    assert costs.signature(first) == costs.signature(second)
     weights = [
         build_network(configuration, image, seed=1).get_weights()
         for configuration in (first, second)
@@ -206,10 +206,10 @@ def test_one_network_under_two_names_starts_from_the_same_weights(
 def test_inert_recipe_knobs_do_not_make_another_configuration() -> None:
     costs = CostModel(ImageSpec((8, 8, 3), 3))
 
-    def identity(**recipe: Any) -> str:
-        return costs.identity(Configuration.resolve({"backbone": {"depth": 8}, "recipe": recipe}))
+    def signature(**recipe: Any) -> str:
+        return costs.signature(Configuration.resolve({"backbone": {"depth": 8}, "recipe": recipe}))
 
-    assert identity(augmentation="flip", crop_padding=2) == identity(augmentation="flip")
-    assert identity(crop_padding=2) != identity()
-    assert identity(momentum=0.0, nesterov=False) == identity(momentum=0.0)
-    assert identity(nesterov=False) != identity()
+    assert signature(augmentation="flip", crop_padding=2) == signature(augmentation="flip")
+    assert signature(crop_padding=2) != signature()
+    assert signature(momentum=0.0, nesterov=False) == signature(momentum=0.0)
+    assert signature(nesterov=False) != signature()

@@ -18,7 +18,7 @@ from search.algorithms.trials import TrialSpec
 class Numbered:
     """A candidate that is nothing but a number."""
 
-    identity: str
+    signature: str
     constant_schedule: bool = True
 
 
@@ -29,10 +29,10 @@ class Candidates:
     spare: int = 100
     made: dict[str, Numbered] = field(default_factory=dict)
 
-    def first(self, iteration: int, bracket: int, count: int) -> list[Any]:
+    def initial(self, iteration: int, bracket: int, count: int) -> list[Any]:
         return [Numbered(f"{iteration}.{bracket}.{number}") for number in range(count)]
 
-    def replacements(self, iteration: int, bracket: int, count: int) -> list[Any]:
+    def spares(self, iteration: int, bracket: int, count: int) -> list[Any]:
         return [Numbered(f"r{bracket}.{number}") for number in range(min(count, self.spare))]
 
 

@@ -36,7 +36,7 @@ def published(max_epochs: int, factor: int) -> Table:
 
 def as_table(max_epochs: int, factor: int) -> Table:
     return [
-        [(rung.places, rung.epochs) for rung in bracket.rungs]
+        [(rung.size, rung.epochs) for rung in bracket.rungs]
         for bracket in brackets(max_epochs, factor)
     ]
 
@@ -50,8 +50,8 @@ def whole_budget(max_epochs: int, factor: int) -> int:
     )
 
 
-def candidate(identity: str) -> Candidate:
-    return Candidate(Configuration({}, {}, {}), identity)
+def candidate(signature: str) -> Candidate:
+    return Candidate(Configuration({}, {}, {}), signature)
 
 
 class Few:
@@ -67,17 +67,17 @@ class Few:
             table = as_table(budget, factor)
             for number, rungs in enumerate(table):
                 s = len(table) - 1 - number
-                places = rungs[0][0]
-                own, fresh = fresh[:places], fresh[places:]
+                size = rungs[0][0]
+                own, fresh = fresh[:size], fresh[size:]
                 others = [name for name in names if name not in own and name not in fresh]
                 random.Random(f"{iteration}/{s}").shuffle(others)
-                self._first[iteration, s] = own + others[: places - len(own)]
+                self._first[iteration, s] = own + others[: size - len(own)]
             self._fresh.append(fresh)
 
-    def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
-        return [candidate(name) for name in self._first[iteration, bracket][:places]]
+    def initial(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+        return [candidate(name) for name in self._first[iteration, bracket][:count]]
 
-    def replacements(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+    def spares(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
         own, fresh = self._first[iteration, bracket], self._fresh[iteration]
         again = [name for name in self._names if name not in own and name not in fresh]
         return [candidate(name) for name in (fresh + again)[:count]]
@@ -131,11 +131,11 @@ class Simulation:
     def best_first(self, plans: list[TrialSpec]) -> list[TrialSpec]:
         """The finished ones by an insertion sort that keeps the earlier of equals first."""
         ranked: list[TrialSpec] = []
-        for plan in sorted(self.finished(plans), key=lambda plan: plan.place):
-            place = len(ranked)
-            while place and self.better(plan, ranked[place - 1]):
-                place -= 1
-            ranked.insert(place, plan)
+        for plan in sorted(self.finished(plans), key=lambda plan: plan.slot):
+            index = len(ranked)
+            while index and self.better(plan, ranked[index - 1]):
+                index -= 1
+            ranked.insert(index, plan)
         return ranked
 
     def better(self, one: TrialSpec, other: TrialSpec) -> bool:
@@ -165,13 +165,13 @@ def test_every_bracket_narrows_to_the_full_budget(max_epochs: int, factor: int) 
     found = brackets(max_epochs, factor)
     assert [bracket.number for bracket in found] == list(range(len(found) - 1, -1, -1))
     for bracket in found:
-        places = [rung.places for rung in bracket.rungs]
+        sizes = [rung.size for rung in bracket.rungs]
         epochs = [rung.epochs for rung in bracket.rungs]
         assert len(bracket.rungs) == bracket.number + 1
         assert epochs[-1] == max_epochs
-        assert min(places) >= 1 and min(epochs) >= 1
+        assert min(sizes) >= 1 and min(epochs) >= 1
         assert epochs == sorted(set(epochs))
-        assert places == sorted(set(places), reverse=True)
+        assert sizes == sorted(set(sizes), reverse=True)
 
 
 def test_the_brackets_of_81_by_3_have_206_trials() -> None:
@@ -183,11 +183,11 @@ def test_the_brackets_of_81_by_3_have_206_trials() -> None:
         [(8, 27), (2, 81)],
         [(5, 81)],
     ]
-    assert sum(places for rungs in table for places, _ in rungs) == 206
+    assert sum(size for rungs in table for size, _ in rungs) == 206
 
 
 def test_the_brackets_of_27_and_9_by_3() -> None:
-    assert sum(places for rungs in as_table(27, 3) for places, _ in rungs) == 69
+    assert sum(size for rungs in as_table(27, 3) for size, _ in rungs) == 69
     assert as_table(9, 3) == [[(9, 1), (3, 3), (1, 9)], [(5, 3), (1, 9)], [(3, 9)]]
 
 
@@ -252,18 +252,18 @@ def test_a_rung_holds_the_best_of_the_rung_before(
     for (_, number), rungs in simulation.rungs().items():
         plan = table[len(table) - 1 - number]
         for index in range(1, len(rungs)):
-            places = plan[index][0]
+            size = plan[index][0]
             expected: list[str] = []
             finished = 0
             for parent in simulation.best_first(rungs[index - 1]):
-                if finished == places:
+                if finished == size:
                     break
                 expected.append(parent.trial_id)
                 outcome = hyperband_outcome(simulation, parent, index)
                 finished += outcome is not None
             assert sorted(plan.parent or "" for plan in rungs[index]) == sorted(expected)
             if not failing:
-                assert len(rungs[index]) == places
+                assert len(rungs[index]) == size
 
 
 def hyperband_outcome(simulation: Simulation, parent: TrialSpec, rung: int) -> float | None:
@@ -286,10 +286,10 @@ def test_a_promoted_trial_continues_one_of_the_rung_before(
         parent = trials[plan.parent or ""]
         assert parent.rung == plan.rung - 1
         assert parent.epochs < plan.epochs
-        assert (parent.iteration, parent.bracket, parent.place, parent.lineage) == (
+        assert (parent.iteration, parent.bracket, parent.slot, parent.lineage) == (
             plan.iteration,
             plan.bracket,
-            plan.place,
+            plan.slot,
             plan.lineage,
         )
         assert parent.candidate == plan.candidate
@@ -308,8 +308,8 @@ def test_a_search_without_failures_costs_its_budget(
         for plan in trials.values()
     )
     assert spent == iterations * whole_budget(*budget) == hyperband.remaining_epochs({}, {})
-    places = Counter((plan.iteration, plan.bracket, plan.rung) for plan in trials.values())
-    assert sum(places.values()) == iterations * sum(
+    sizes = Counter((plan.iteration, plan.bracket, plan.rung) for plan in trials.values())
+    assert sum(sizes.values()) == iterations * sum(
         count for rungs in as_table(*budget) for count, _ in rungs
     )
 
@@ -323,7 +323,7 @@ def test_a_trial_is_promoted_before_its_rung_has_ended() -> None:
     """Nine trials, three promoted: one that beats all but two of those known is certain
     once fewer than three others may still beat it."""
     hyperband = Hyperband((9,), 3, Unlimited())
-    outcomes = {f"{place:04d}": 1.0 - place / 10 for place in range(6)}
+    outcomes = {f"{slot:04d}": 1.0 - slot / 10 for slot in range(6)}
 
     def promoted() -> list[str]:
         return [plan.trial_id for plan in hyperband.trials(outcomes) if plan.rung == 1]
@@ -345,26 +345,26 @@ def test_equal_scores_go_to_the_earlier_trial(maximize: bool) -> None:
     assert found[9:] == ["0000-1", "0001-1", "0002-1", "0000-2"]
 
 
-def test_equal_scores_go_to_the_earlier_trial_past_ten_thousand_places() -> None:
+def test_equal_scores_go_to_the_earlier_trial_past_ten_thousand_slots() -> None:
     """As strings, 10000 comes before 9999."""
     hyperband = Hyperband((9,) * 600, 3, Unlimited())
     firsts = hyperband.trials({})
-    around = next(plan for plan in firsts if plan.place == 9999)
+    around = next(plan for plan in firsts if plan.slot == 9999)
     rung = [
         plan
         for plan in firsts
         if (plan.iteration, plan.bracket) == (around.iteration, around.bracket)
     ]
-    assert {9999, 10000} <= {plan.place for plan in rung}
+    assert {9999, 10000} <= {plan.slot for plan in rung}
     outcomes = {plan.trial_id: 0.5 for plan in rung}
     promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
-    assert [plan.place for plan in promoted] == [9996, 9997, 9998]
+    assert [plan.slot for plan in promoted] == [9996, 9997, 9998]
 
 
 def test_the_direction_decides_who_is_promoted() -> None:
     for maximize, best in ((True, "0008"), (False, "0000")):
         hyperband = Hyperband((9,), 3, Unlimited(), maximize)
-        outcomes = {f"{place:04d}": float(place) for place in range(9)}
+        outcomes = {f"{slot:04d}": float(slot) for slot in range(9)}
         promoted = [plan for plan in hyperband.trials(outcomes) if plan.rung == 1]
         assert promoted[0].parent == best
 
@@ -389,35 +389,35 @@ def test_a_first_rung_is_filled_up_where_trials_fail(
     simulation.run()
     table = as_table(*budget)
     for (_, number), rungs in simulation.rungs().items():
-        by_place: dict[int, list[TrialSpec]] = defaultdict(list)
+        by_slot: dict[int, list[TrialSpec]] = defaultdict(list)
         for plan in rungs[0]:
-            by_place[plan.place].append(plan)
-        assert len(by_place) == table[len(table) - 1 - number][0][0]
-        for place, tries in by_place.items():
+            by_slot[plan.slot].append(plan)
+        assert len(by_slot) == table[len(table) - 1 - number][0][0]
+        for slot, tries in by_slot.items():
             assert [plan.trial_id for plan in tries] == [
-                f"{place:04d}{letter}" for letter in ["", *"bcdefgh"][: len(tries)]
+                f"{slot:04d}{letter}" for letter in ["", *"bcdefgh"][: len(tries)]
             ]
             assert all(simulation.outcomes[plan.trial_id] is None for plan in tries[:-1])
             assert len(tries) == 8 or simulation.finished(tries[-1:])
-        if len(simulation.finished(rungs[0])) == len(by_place):
+        if len(simulation.finished(rungs[0])) == len(by_slot):
             # Nothing is lost: every later rung is as full as if nothing had failed.
             assert [len(rung) for rung in rungs[1:]] == [
-                places for places, _ in table[len(table) - 1 - number][1:]
+                size for size, _ in table[len(table) - 1 - number][1:]
             ]
 
 
 @pytest.mark.parametrize("failures", [1, 3, 13, 26])
 def test_failures_never_starve_a_bracket(failures: int) -> None:
     """KerasTuner's bracket of 27 trains no model to its full budget after one failure."""
-    bad = {f"0/3/{place}" for place in range(failures)}
+    bad = {f"0/3/{slot}" for slot in range(failures)}
     simulation = Simulation(
         Hyperband((27,), 3, Unlimited()),
-        lambda trial: None if trial.candidate.identity in bad else 0.5,
+        lambda trial: None if trial.candidate.signature in bad else 0.5,
         workers=4,
     )
     simulation.run()
     for (_, number), rungs in simulation.rungs().items():
-        expected = [places for places, _ in as_table(27, 3)[3 - number]]
+        expected = [size for size, _ in as_table(27, 3)[3 - number]]
         assert [len(simulation.finished(rung)) for rung in rungs] == expected
 
 
@@ -425,8 +425,8 @@ def test_a_failure_at_the_full_budget_is_replaced_by_the_next_best() -> None:
     def score(trial: TrialSpec) -> float | None:
         return (
             None
-            if trial.candidate.identity == "0/2/0" and trial.epochs == 9
-            else 1 - int(trial.candidate.identity[-1]) / 10
+            if trial.candidate.signature == "0/2/0" and trial.epochs == 9
+            else 1 - int(trial.candidate.signature[-1]) / 10
         )
 
     simulation = Simulation(Hyperband((9,), 3, Unlimited()), score)
@@ -448,7 +448,7 @@ def test_every_bracket_ends_at_the_full_budget_if_any_configuration_can(
         Hyperband(
             (budget[0],) * iterations, budget[1], Few(size, (budget[0],) * iterations, budget[1])
         ),
-        lambda trial: None if trial.candidate.identity in failing else random_scores(seed)(trial),
+        lambda trial: None if trial.candidate.signature in failing else random_scores(seed)(trial),
         workers=2,
     )
     simulation.run()
@@ -465,7 +465,7 @@ def test_a_search_in_which_everything_fails_ends(size: int | None) -> None:
     trials = simulation.run()
     assert len(trials) == len(simulation.outcomes)
     assert {plan.rung for plan in trials.values()} == {0}
-    most = Counter(plan.place for plan in trials.values())
+    most = Counter(plan.slot for plan in trials.values())
     assert max(most.values()) <= 8
 
 
@@ -484,7 +484,7 @@ def test_a_small_space_still_reaches_the_full_budget(size: int) -> None:
     trials = simulation.run()
     table = as_table(81, 3)
     for (_, number), rungs in simulation.rungs().items():
-        widths = [min(places, size) for places, _ in table[4 - number]]
+        widths = [min(most, size) for most, _ in table[4 - number]]
         assert [len(rung) for rung in rungs] == widths
         assert {plan.epochs for plan in rungs[-1]} == {81}
     trained: Counter[str] = Counter()
@@ -500,16 +500,16 @@ def test_a_configuration_that_comes_again_continues_its_training() -> None:
     ).run()
     lineages: dict[str, set[str]] = defaultdict(set)
     for plan in trials.values():
-        lineages[plan.candidate.identity].add(plan.lineage)
+        lineages[plan.candidate.signature].add(plan.lineage)
     assert lineages == {f"c{number}": {f"{number:04d}"} for number in range(4)}
 
 
 def test_lineages_do_not_depend_on_which_bracket_fails_first() -> None:
     """Two brackets replace a failed trial by the same configuration, one after the other."""
     hyperband = Hyperband((9,), 3, Few(18, (9,), 3))
-    assert hyperband.candidates.replacements(0, 1, 1) == hyperband.candidates.replacements(0, 2, 1)
-    first = {f"{place:04d}": 0.5 for place in range(9)}
-    second = {f"{place:04d}": 0.5 for place in range(9, 14)}
+    assert hyperband.candidates.spares(0, 1, 1) == hyperband.candidates.spares(0, 2, 1)
+    first = {f"{slot:04d}": 0.5 for slot in range(9)}
+    second = {f"{slot:04d}": 0.5 for slot in range(9, 14)}
     first["0003"] = second["0010"] = None
 
     def lineage(outcomes: Outcomes, trial_id: str) -> str:
@@ -527,20 +527,20 @@ def test_the_ids_of_a_small_search_are_these() -> None:
     """Ids are in journals and file names: changing them orphans every run directory."""
 
     def score(trial: TrialSpec) -> float | None:
-        identity = trial.candidate.identity
-        return None if identity == "0/2/4" else int(identity[-1]) / 10 + trial.epochs / 100
+        signature = trial.candidate.signature
+        return None if signature == "0/2/4" else int(signature[-1]) / 10 + trial.epochs / 100
 
     trials = Simulation(Hyperband((9,), 3, Unlimited()), score, workers=3).run()
     assert [plan.trial_id for plan in trials.values()] == [
-        *(f"{place:04d}" for place in range(9)),
+        *(f"{slot:04d}" for slot in range(9)),
         "0004b",
         "0008-1",
         "0007-1",
         "0006-1",
         "0008-2",
-        *(f"{place:04d}" for place in range(9, 14)),
+        *(f"{slot:04d}" for slot in range(9, 14)),
         "0013-1",
-        *(f"{place:04d}" for place in range(14, 17)),
+        *(f"{slot:04d}" for slot in range(14, 17)),
     ]
     assert trials["0008-2"].parent == "0008-1"
     assert trials["0008-2"].lineage == "0008"
@@ -586,16 +586,16 @@ def test_a_training_on_another_schedule_is_another_training() -> None:
     """A cosine that is stretched over 9 epochs is not the first third of one over 27."""
 
     class Two(Few):
-        def first(self, iteration: int, bracket: int, places: int) -> Sequence[Candidate]:
-            found = super().first(iteration, bracket, places)
+        def initial(self, iteration: int, bracket: int, count: int) -> Sequence[Candidate]:
+            found = super().initial(iteration, bracket, count)
             return [
-                Candidate(c.configuration, c.identity, None, c.identity == "c1") for c in found
+                Candidate(c.configuration, c.signature, None, c.signature == "c1") for c in found
             ]
 
     hyperband = Hyperband((9, 9, 27), 3, Two(2, (9, 9, 27), 3))
     lineages: dict[tuple[str, int], set[str]] = defaultdict(set)
     for plan in Simulation(hyperband, random_scores(1)).run().values():
-        lineages[plan.candidate.identity, plan.full_epochs].add(plan.lineage)
+        lineages[plan.candidate.signature, plan.full_epochs].add(plan.lineage)
     assert lineages["c0", 9] == {"0000"} and lineages["c1", 9] == {"0001"}
     assert lineages["c1", 27] == {"0001"}, "a constant learning rate goes on"
     assert lineages["c0", 27].isdisjoint({"0000", "0001"}) and len(lineages["c0", 27]) == 1
@@ -638,8 +638,8 @@ def test_losers_are_dropped_as_soon_as_they_have_lost() -> None:
     """Nine trials of one epoch: when three of them have ended their three epochs, the other
     six are out."""
     hyperband = Hyperband((9,), 3, Unlimited())
-    outcomes = {f"{place:04d}": 1.0 - place / 10 for place in range(9)}
-    others = {f"{place:04d}" for place in range(9, 17)}
+    outcomes = {f"{slot:04d}": 1.0 - slot / 10 for slot in range(9)}
+    others = {f"{slot:04d}" for slot in range(9, 17)}
     assert hyperband.resumable(outcomes) == set(outcomes) | others  # a promoted one may yet fail
     outcomes |= {"0000-1": 0.5, "0001-1": 0.6}
     assert {"0003", "0008"} <= hyperband.resumable(outcomes)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.analysis.profile import in_training, in_words, profile
+from search.analysis.profile import format_profile, in_training, profile
 from search.analysis.summary import to_json, to_markdown
 from search.messages import PHASES
 from search.runs.state import RunState
@@ -57,7 +57,9 @@ def test_seconds_add_up_to_what_workers_had() -> None:
     assert (found["idle"], found["driver"]) == (10.9, 0.05)
     assert sum(found.values()) - found["driver"] == pytest.approx(20.0)
     assert in_training(found) == pytest.approx(0.35)
-    assert in_words(found).startswith("Of 20 worker-seconds: idle 55%, train 30%, trace 5%, ")
+    assert format_profile(found).startswith(
+        "Of 20 worker-seconds: idle 55%, train 30%, trace 5%, "
+    )
 
 
 def test_the_summary_has_it() -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from search.analysis.summary import (
-    described,
+    describe_trial,
     findings,
+    format_value,
     rows,
-    shown,
     to_csv,
     to_json,
     to_markdown,
@@ -207,7 +207,7 @@ def test_markdown_of_nothing_says_so() -> None:
     ],
 )
 def test_values_are_shown_briefly(value: object, text: str) -> None:
-    assert shown(value) == text
+    assert format_value(value) == text
 
 
 # ---- what it says -----------------------------------------------------------------------
@@ -270,9 +270,9 @@ def test_less_loss_is_better() -> None:
 
 
 def test_a_trial_in_a_few_words(state: RunState) -> None:
-    assert described(state, state.trials["0001-1"]) == "se r=8 post"
-    assert described(state, state.trials["0000"]) == "none"
-    assert described(state, state.trials["0001"], "recipe") == "lr=0.2"
+    assert describe_trial(state, state.trials["0001-1"]) == "se r=8 post"
+    assert describe_trial(state, state.trials["0000"]) == "none"
+    assert describe_trial(state, state.trials["0001"], "recipe") == "lr=0.2"
 
 
 # ---- files ------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def firsts(
     candidates = sampled(space, costs)
     plan = brackets(space.search.max_epochs, space.search.factor)
     return {
-        bracket.number: list(candidates.first(iteration, bracket.number, bracket.rungs[0].places))
+        bracket.number: list(candidates.initial(iteration, bracket.number, bracket.rungs[0].size))
         for bracket in plan
     }
 
@@ -112,16 +112,16 @@ def test_the_candidates_of_quickstart_are_these() -> None:
 
 def test_no_network_comes_twice_in_an_iteration(shipped: Space) -> None:
     drawn = flat(firsts(shipped))
-    assert len({candidate.identity for candidate in drawn}) == len(drawn)
+    assert len({candidate.signature for candidate in drawn}) == len(drawn)
     for candidate in drawn:
-        assert candidate.identity == COSTS.identity(candidate.configuration)
+        assert candidate.signature == COSTS.signature(candidate.configuration)
 
 
 def test_every_place_is_taken(shipped: Space) -> None:
     plan = brackets(shipped.search.max_epochs, shipped.search.factor)
     found = firsts(shipped)
     assert {number: len(bracket) for number, bracket in found.items()} == {
-        bracket.number: bracket.rungs[0].places for bracket in plan
+        bracket.number: bracket.rungs[0].size for bracket in plan
     }
 
 
@@ -139,7 +139,7 @@ def test_two_presets_of_one_network_are_one_candidate() -> None:
     not, because `none` has no ratio: its preset and its draw are one network."""
     found = flat(firsts(space_of("presets: [none]\nsearch: {max_epochs: 9}\n")))
     assert [candidate.preset for candidate in found] == ["none"] * 3  # once in each bracket
-    assert len({candidate.identity for candidate in found}) == 1
+    assert len({candidate.signature for candidate in found}) == 1
 
 
 @pytest.mark.parametrize("max_epochs", [1, 3, 9])
@@ -149,7 +149,7 @@ def test_presets_that_a_bracket_has_no_place_for_come_in_the_next(max_epochs: in
     drawn = flat(firsts(space))
     expected = space.presets[: len(drawn)]
     assert tuple(candidate.preset for candidate in drawn[:4]) == expected
-    assert len({candidate.identity for candidate in drawn}) == len(drawn)
+    assert len({candidate.signature for candidate in drawn}) == len(drawn)
 
 
 def test_settings_stay_within_their_domains(shipped: Space) -> None:
@@ -207,7 +207,7 @@ def test_what_is_over_a_limit_never_becomes_a_candidate() -> None:
         "presets: [none, cbam_keras]\n"
     )
     candidates = sampled(tight, COSTS)
-    drawn = list(candidates.first(0, 3, 27)) + list(candidates.replacements(0, 3, 20))
+    drawn = list(candidates.initial(0, 3, 27)) + list(candidates.spares(0, 3, 20))
     assert len(drawn) == 47
     assert all(COSTS.cost(c.configuration).parameters <= limit for c in drawn)
     assert set(candidates.drawing.refused) == {f"more than constraints.max_parameters ({limit:,})"}
@@ -314,10 +314,10 @@ def test_a_small_space_is_listed_in_full(name: str) -> None:
     found = firsts(space_of(text, max_epochs=81))
     widest = found[4]
     assert len(widest) == count
-    assert len({candidate.identity for candidate in widest}) == count
+    assert len({candidate.signature for candidate in widest}) == count
     for bracket in found.values():
-        assert len({candidate.identity for candidate in bracket}) == len(bracket)
-    assert len({candidate.identity for candidate in flat(found)}) == count
+        assert len({candidate.signature for candidate in bracket}) == len(bracket)
+    assert len({candidate.signature for candidate in flat(found)}) == count
 
 
 @pytest.mark.parametrize("text", [text for text, count in ENUMERABLE.values() if count])
@@ -330,18 +330,18 @@ def test_listing_and_sampling_agree(text: str, monkeypatch: pytest.MonkeyPatch) 
         len(bracket) for bracket in listed.values()
     ]
     if len(listed[2]) < 9:
-        assert {c.identity for c in sampled[2]} == {c.identity for c in listed[2]}
+        assert {c.signature for c in sampled[2]} == {c.signature for c in listed[2]}
 
 
 def test_every_bracket_of_a_small_space_draws_what_is_new_first() -> None:
     text = "attention: {type: {choice: [none, se]}, reduction_ratio: {int: [2, 11]}}\n"
     found = firsts(space_of(text, max_epochs=9))
-    identities = {
-        number: [candidate.identity for candidate in bracket] for number, bracket in found.items()
+    signatures = {
+        number: [candidate.signature for candidate in bracket] for number, bracket in found.items()
     }
-    assert [len(identities[number]) for number in (2, 1, 0)] == [9, 5, 3]
-    assert not set(identities[1][:2]) & set(identities[2])  # 11 networks, 9 are drawn
-    assert set(identities[1][2:]) | set(identities[0]) <= set(identities[2] + identities[1])
+    assert [len(signatures[number]) for number in (2, 1, 0)] == [9, 5, 3]
+    assert not set(signatures[1][:2]) & set(signatures[2])  # 11 networks, 9 are drawn
+    assert set(signatures[1][2:]) | set(signatures[0]) <= set(signatures[2] + signatures[1])
 
 
 def test_a_network_that_comes_again_comes_as_it_was_first_drawn() -> None:
@@ -356,7 +356,7 @@ def test_a_network_that_comes_again_comes_as_it_was_first_drawn() -> None:
         first: dict[str, Configuration] = {}
         for iteration in range(2):
             for candidate in flat(firsts(space, iteration=iteration)):
-                known = first.setdefault(candidate.identity, candidate.configuration)
+                known = first.setdefault(candidate.signature, candidate.configuration)
                 assert candidate.configuration == known
 
 
@@ -365,20 +365,20 @@ def test_a_network_that_comes_again_comes_as_it_was_first_drawn() -> None:
 
 def test_replacements_are_new(shipped: Space) -> None:
     candidates = sampled(shipped, COSTS)
-    drawn = {candidate.identity for candidate in flat(firsts(shipped))}
+    drawn = {candidate.signature for candidate in flat(firsts(shipped))}
     for number in (2, 1, 0):
-        spare = candidates.replacements(0, number, 8)
-        identities = [candidate.identity for candidate in spare]
-        assert len(set(identities)) == 8
-        assert not drawn & set(identities)
+        spare = candidates.spares(0, number, 8)
+        signatures = [candidate.signature for candidate in spare]
+        assert len(set(signatures)) == 8
+        assert not drawn & set(signatures)
         assert {candidate.preset for candidate in spare} == {None}
 
 
 def test_more_replacements_begin_with_the_fewer(shipped: Space) -> None:
-    at_once = sampled(shipped, COSTS).replacements(0, 1, 6)
+    at_once = sampled(shipped, COSTS).spares(0, 1, 6)
     candidates = sampled(shipped, COSTS)
     for count in (1, 3, 2, 6):
-        assert candidates.replacements(0, 1, count) == at_once[:count]
+        assert candidates.spares(0, 1, count) == at_once[:count]
 
 
 @given(
@@ -405,27 +405,25 @@ def compare_orders(space: Space, asked: list[tuple[int, int]], cut: int) -> None
     expected = sampled(space, COSTS)
     for iteration in (0, 1):
         for number in (2, 1, 0):
-            expected.first(iteration, number, 9)
+            expected.initial(iteration, number, 9)
     other = sampled(space, COSTS)
     for iteration, number in asked[:cut]:
-        early = list(other.replacements(iteration, number, 2))
-        assert early == expected.replacements(iteration, number, 2)
+        early = list(other.spares(iteration, number, 2))
+        assert early == expected.spares(iteration, number, 2)
     for iteration, number in asked:
-        assert other.first(iteration, number, 9) == expected.first(iteration, number, 9)
-        assert other.replacements(iteration, number, 5) == expected.replacements(
-            iteration, number, 5
-        )
+        assert other.initial(iteration, number, 9) == expected.initial(iteration, number, 9)
+        assert other.spares(iteration, number, 5) == expected.spares(iteration, number, 5)
 
 
 def test_a_used_up_space_replaces_from_other_brackets() -> None:
     """Of eleven networks the last bracket has three: when they fail, there are others."""
     text = "attention: {type: {choice: [none, se]}, reduction_ratio: {int: [2, 11]}}\n"
     candidates = sampled(space_of(text, max_epochs=9), COSTS)
-    own = {candidate.identity for candidate in candidates.first(0, 0, 3)}
-    spare = [candidate.identity for candidate in candidates.replacements(0, 0, 20)]
+    own = {candidate.signature for candidate in candidates.initial(0, 0, 3)}
+    spare = [candidate.signature for candidate in candidates.spares(0, 0, 20)]
     assert len(spare) == len(set(spare)) == 8
     assert not own & set(spare)
-    whole = candidates.replacements(0, 2, 20)
+    whole = candidates.spares(0, 2, 20)
     assert len(whole) == 2  # the widest bracket has all others already
 
 
@@ -433,7 +431,7 @@ def test_a_second_iteration_does_not_change_the_first(shipped: Space) -> None:
     twice = shipped.override("search", hyperband_iterations=2)
     assert firsts(twice) == firsts(shipped)
     again = flat(firsts(twice, iteration=1))
-    assert not {c.identity for c in again} & {c.identity for c in flat(firsts(shipped))}
+    assert not {c.signature for c in again} & {c.signature for c in flat(firsts(shipped))}
     assert {candidate.preset for candidate in again} == {None}
 
 
@@ -456,7 +454,7 @@ def test_presets_come_again_with_a_larger_budget() -> None:
     space = load_space("quickstart").override("search", max_epochs=9)
     candidates = SampledCandidates(space, COSTS, (9, 9, 27))
     presets = [
-        [candidate.preset for candidate in candidates.first(iteration, number, 3)]
+        [candidate.preset for candidate in candidates.initial(iteration, number, 3)]
         for iteration, number in ((0, 2), (1, 2), (2, 3))
     ]
     assert presets[0] == presets[2] == ["none", "se_paper", "cbam_paper"]

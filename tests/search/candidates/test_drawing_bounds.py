@@ -106,24 +106,24 @@ def test_numbers_that_come_again_cost_nothing() -> None:
     space = parse_space("backbone: {depth: 8}\nrecipe: {learning_rate: {float: [0.1, 0.1001]}}\n")
     candidates = SampledCandidates(space, COSTS, [729])
     began = time.process_time()
-    drawn = candidates.first(0, 6, 729)
-    assert len({candidate.identity for candidate in drawn}) == len(drawn) == 101
+    drawn = candidates.initial(0, 6, 729)
+    assert len({candidate.signature for candidate in drawn}) == len(drawn) == 101
     assert time.process_time() - began < 20
 
 
 @pytest.mark.parametrize(("max_epochs", "factor", "iterations"), [(27, 3, 1), (9, 2, 4)])
 def test_first_trials_are_counted(max_epochs: int, factor: int, iterations: int) -> None:
     class Endless:
-        def first(self, iteration: int, bracket: int, places: int) -> Any:
+        def initial(self, iteration: int, bracket: int, count: int) -> Any:
             from search.algorithms.trials import Candidate
 
             configuration: Any = None
             return [
                 Candidate(configuration, f"{iteration}-{bracket}-{place}")
-                for place in range(places)
+                for place in range(count)
             ]
 
-        def replacements(self, iteration: int, bracket: int, count: int) -> Any:
+        def spares(self, iteration: int, bracket: int, count: int) -> Any:
             return []
 
     plans = Hyperband((max_epochs,) * iterations, factor, Endless()).trials({})
@@ -157,7 +157,7 @@ def outcomes_of(hyperband: Hyperband, steps: int) -> Iterator[dict[str, float | 
         if not waiting:
             return
         plan = waiting[(step * 7) % len(waiting)]
-        score = None if step % 5 == 3 else (plan.place * 37 % 11) / 11 + plan.rung
+        score = None if step % 5 == 3 else (plan.slot * 37 % 11) / 11 + plan.rung
         outcomes[plan.trial_id] = score
         yield dict(outcomes)
 
@@ -177,7 +177,7 @@ def test_a_decision_does_not_depend_on_earlier_ones() -> None:
 def test_a_decision_of_a_large_search_takes_a_moment() -> None:
     space = parse_space("backbone: {depth: 8}\n" + RATE + "search: {factor: 2}\n")
     hyperband = Hyperband((2048,), 2, SampledCandidates(space, COSTS, (2048,)))
-    count = sum(each.rungs[0].places for each in brackets(2048, 2))
+    count = sum(each.rungs[0].size for each in brackets(2048, 2))
     assert len(hyperband.trials({})) == count > 4000
     began = time.process_time()
     for outcomes in outcomes_of(hyperband, 50):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import StorageError
-from search.executors.output import KEPT, LEFT_OUT, LIMIT, BoundedLog, Output
+from search.executors.output import KEPT_BYTES, LEFT_OUT, LIMIT, BoundedLog, Output
 
 
 def test_what_fits_is_kept_as_it_is(tmp_path: Path) -> None:
@@ -36,17 +36,17 @@ def test_of_too_much_the_beginning_and_the_end_are_kept(chunk: int, tmp_path: Pa
     content = path.read_bytes()
     beginning, end = content.split(LEFT_OUT)
     assert len(content) <= LIMIT
-    assert beginning == said[:KEPT]
-    assert len(end) >= KEPT and said.endswith(end)
+    assert beginning == said[:KEPT_BYTES]
+    assert len(end) >= KEPT_BYTES and said.endswith(end)
 
 
 def test_a_log_that_is_too_large_already_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "output.log"
-    path.write_bytes(b"a" * KEPT + b"b" * 3 * LIMIT + b"c" * KEPT)
+    path.write_bytes(b"a" * KEPT_BYTES + b"b" * 3 * LIMIT + b"c" * KEPT_BYTES)
     log = BoundedLog(path)
     log.write(b"new\n")
     log.close()
-    assert path.read_bytes() == b"a" * KEPT + LEFT_OUT + b"c" * KEPT + b"new\n"
+    assert path.read_bytes() == b"a" * KEPT_BYTES + LEFT_OUT + b"c" * KEPT_BYTES + b"new\n"
 
 
 def test_a_pipe_is_emptied_without_waiting(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from search.executors.output import KEPT, LEFT_OUT, LIMIT
+from search.executors.output import KEPT_BYTES, LEFT_OUT, LIMIT
 from search.runs.journal import read_journal
 from tests.search.command import members, wait_for_epochs, worker_processes
 from tests.search.command import run as run_really
@@ -102,7 +102,7 @@ def test_workers_that_always_die_fail_their_trials(search: Search) -> None:
         assert reason in table[name]["reason"] and "3 times in a row" in table[name]["reason"]
         assert table[name]["output"] == ["about to go wrong"] * 3
     finished = [row for row in table.values() if row["status"] == "COMPLETED"]
-    # Each place has a replacement, and each rung all its places.
+    # Each slot has a replacement, and each rung all its slots.
     assert {"0000b", "0001b", "0003b"} <= set(table)
     assert sorted((row["bracket"], row["rung"]) for row in finished) == [
         *[(0, 0)] * 2,
@@ -134,7 +134,7 @@ def test_workers_that_say_much_change_nothing(search: Search, untouched: dict[st
     run = search({"0000": "talkative", "0001": "eager"})
     assert not changed(run, untouched)
     log = (run / "trial_0000" / "output.log").read_bytes()
-    assert 2 * KEPT < len(log) <= LIMIT  # of twenty million
+    assert 2 * KEPT_BYTES < len(log) <= LIMIT  # of twenty million
     assert log.startswith(b"about to go wrong\nxxx") and log.endswith(b"xxx\n")
     assert log.count(LEFT_OUT) == 1
 
@@ -182,15 +182,15 @@ def test_a_printing_worker_ends_with_its_driver(tmp_path: Path) -> None:
 
 
 def test_a_search_whose_trials_all_fail(search: Search) -> None:
-    names = [f"{place:04d}{letter}" for place in range(5) for letter in ["", *"bcdefghi"]]
+    names = [f"{slot:04d}{letter}" for slot in range(5) for letter in ["", *"bcdefghi"]]
     run = search(dict.fromkeys(names, "exception"), check=8)
     said = (run.parent / "said.txt").read_text()
     assert "the first 8 trials have all failed, so the search has stopped" in said
     assert "ValueError: shapes (3,) and (4,)" in said and "are not aligned" in said
     assert "output.log" in said.replace("\n", "") and "under another --name" in said
-    # Five places, and three of their replacements, whatever runs side by side. The space has
-    # five configurations, so the bracket of three places has two others to replace with.
-    tried = [*(f"{place:04d}" for place in range(5)), "0000b", "0001b", "0003b"]
+    # Five slots, and three of their replacements, whatever runs side by side. The space has
+    # five configurations, so the bracket of three slots has two others to replace with.
+    tried = [*(f"{slot:04d}" for slot in range(5)), "0000b", "0001b", "0003b"]
     assert {name: row["status"] for name, row in rows(run).items()} == dict.fromkeys(
         tried, "FAILED"
     )
@@ -203,7 +203,7 @@ def test_a_search_whose_trials_all_fail(search: Search) -> None:
 @pytest.mark.parametrize("workers", [1, 7])
 def test_one_success_among_the_first_lets_the_search_go_on(workers: int, tmp_path: Path) -> None:
     """With one worker as with seven: nothing beyond the first eight ran before it."""
-    names = [*(f"{place:04d}" for place in range(5)), "0000b", "0001b"]
+    names = [*(f"{slot:04d}" for slot in range(5)), "0000b", "0001b"]
     arguments = ("--space", write_space(tmp_path), "--directory", tmp_path)
     sabotage.run(*arguments, "--workers", workers, sabotage=dict.fromkeys(names, "exception"))
     records = read_journal(tmp_path / "small" / "journal.jsonl")[0]

@@ -79,7 +79,7 @@ def test_a_forged_description_is_refused_or_counted(
         costs = CostModel(IMAGE, Descriptions({digest(record["settings"]): entry}))
         if costs.infeasible(configuration) is None:
             costs.cost(configuration)
-            costs.identity(configuration)
+            costs.signature(configuration)
     assert refused > 900
 
 

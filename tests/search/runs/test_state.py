@@ -41,7 +41,7 @@ def test_trials_stand_in_the_order_they_were_handed_out(state: RunState) -> None
 def test_a_trial_has_all_that_its_records_say(state: RunState) -> None:
     promoted = state.trials["0001-1"]
     spec = promoted.spec
-    assert (spec.lineage, spec.parent, spec.place) == ("0001", "0001", 1)
+    assert (spec.lineage, spec.parent, spec.slot) == ("0001", "0001", 1)
     assert (spec.bracket, spec.rung, spec.full_epochs) == (1, 1, 9)
     assert (promoted.epochs, promoted.score, promoted.reason) == (3, 0.55, "")
     assert (promoted.parameters, promoted.macs) == (78_043, 12_000_000)
@@ -142,7 +142,7 @@ def test_the_record_of_a_plan_comes_back_as_its_trial() -> None:
     plan = TrialSpec(
         trial_id="0012b-2",
         lineage="0012b",
-        place=12,
+        slot=12,
         candidate=Candidate(configuration, "ab12", "none"),
         iteration=1,
         bracket=3,

@@ -10,7 +10,7 @@ import yaml
 
 from hypermodels.image import ImageSpec
 from hypermodels.networks.cost import CostModel
-from search.analysis.summary import attention_label, described, findings, rows
+from search.analysis.summary import attention_label, describe_trial, findings, rows
 from search.candidates.feasibility import check_feasible
 from search.candidates.sampling import SampledCandidates
 from search.driver.export import fixed_space
@@ -65,11 +65,11 @@ def test_a_space_is_read_and_written_out_again() -> None:
 def test_every_network_is_drawn_once() -> None:
     """Two stages of none, or one of two types with one of two ratios: 25."""
     candidates = SampledCandidates(space(), CostModel(IMAGE), [3])
-    assert len(candidates.first(0, 1, 99)) <= 25
+    assert len(candidates.initial(0, 1, 99)) <= 25
     drawing = candidates.drawing
     every = [drawing.networks.configuration(draw) for draw in drawing.every or ()]
     assert len(every) == 25
-    assert len({CostModel(IMAGE).identity(each) for each in every}) == 25
+    assert len({CostModel(IMAGE).signature(each) for each in every}) == 25
 
 
 def test_tuned_values_are_those_of_active_knobs() -> None:
@@ -96,7 +96,7 @@ def test_an_exported_trial_is_a_space_that_builds_the_same_network(stages: str) 
         VALIDATOR.validate(yaml.safe_load(written))
         assert not again.tuned()
         assert again.configuration({}) == configuration
-        assert costs.identity(again.configuration({})) == costs.identity(configuration)
+        assert costs.signature(again.configuration({})) == costs.signature(configuration)
 
 
 class _Run:
@@ -217,7 +217,7 @@ def test_labels_say_every_stage() -> None:
         {"stage2.type": "se", "stage2.reduction_ratio": 4, "stage3.type": "none"},
         {"stage2.type": "se", "stage3.type": "cbam", "stage3.reduction_ratio": 4},
     )
-    labels = [described(state, trial) for _, trial in sorted(state.trials.items())]
+    labels = [describe_trial(state, trial) for _, trial in sorted(state.trials.items())]
     assert labels == ["none", "1:none 2:se,r=4 3:none", "1:none 2:se,r=2 3:cbam,r=4"]
     said = findings(state)
     assert "trial 0002, attention 1:none 2:se,r=2 3:cbam,r=4, val_accuracy 0.5" in said[0]

@@ -10,7 +10,7 @@ from hypermodels.graph.taps import Tap
 
 
 @dataclass(frozen=True)
-class Placement:
+class Insertion:
     """One attention layer of a configuration: its name, and where it goes."""
 
     name: str
@@ -19,9 +19,9 @@ class Placement:
     tap: Tap
 
 
-def placed(
+def select_insertions(
     sites: tuple[Site, ...], ports: str, *, stages: str = "all", blocks: str = "all"
-) -> tuple[Placement, ...]:
+) -> tuple[Insertion, ...]:
     """Where the attention layers of a configuration go.
 
     Args:
@@ -31,12 +31,12 @@ def placed(
         blocks: `attention.blocks`.
 
     Returns:
-        The placements in the order of the network; sites without the port have none.
+        The insertions in the order of the network; sites without the port have none.
     """
     wanted = ports.split("+")
     having = tuple(site for site in sites if any(port in site.ports for port in wanted))
     return tuple(
-        Placement(
+        Insertion(
             f"{site.name}_attn" if len(wanted) == 1 else f"{site.name}_{port}_attn",
             site,
             port,
