@@ -77,19 +77,22 @@ def overall(verdicts: Sequence[Verdict], explained: Sequence[Verdict] = ()) -> V
     Args:
         verdicts: Those of all arms with attention against the plain network.
         explained: Those of the winner against the plain network with the winner's recipe:
-            attention helps only where it beats that one too.
+            what holds against one of the two plain networks alone may be the recipe's doing.
 
     Returns:
-        The `Verdict` that stands for all: that of the best arm that helps; else one that
-        nothing can be said, if there is one; else that of the best arm.
+        The `Verdict` that stands for all: that of the best arm that helps; else one of which
+        nothing can be said, if there is one; else that of the best arm. Where the winner
+        helps or hurts against one plain network only, it is that against the other.
     """
     by_mean = sorted(verdicts, key=lambda each: -each.difference.mean)
     helping = [each for each in by_mean if each.answer is Answer.HELPS]
-    for each in helping:
-        twin = next((other for other in explained if other.arm == each.arm), None)
-        return each if twin is None or twin.answer is Answer.HELPS else twin
     unknown = [each for each in by_mean if each.answer is Answer.UNKNOWN]
-    return (unknown or by_mean)[0]
+    found = (helping or unknown or by_mean)[0]
+    if found.answer in (Answer.HELPS, Answer.HURTS):
+        for twin in explained:
+            if twin.arm == found.arm and twin.answer is not found.answer:
+                return twin
+    return found
 
 
 def _more_seeds(comparison: Comparison, found: Difference, margin: float) -> int | None:

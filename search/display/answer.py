@@ -161,15 +161,18 @@ def _verdict_record(verdict: Verdict | None) -> dict[str, Any] | None:
 
 def _headline(verdict: Verdict, answer: RunAnswer) -> str:
     found, arm = verdict.difference, printable(verdict.arm)
-    size = f"{_signed(found.mean)} points ({_interval(found)})"
+    against = "no attention"
+    if verdict is answer.explained:
+        against = "no attention with the same recipe, though it differs from the best without"
+    size = f"{against}, {_signed(found.mean)} points ({_interval(found)})"
     if verdict.answer is Answer.HELPS:
-        return f"Attention helps here: {arm} against no attention, {size}."
+        return f"Attention helps here: {arm} against {size}."
     if verdict.answer is Answer.HURTS:
-        return f"Attention hurts here: even the best, {arm}, against no attention, {size}."
+        return f"Attention hurts here: even the best, {arm}, against {size}."
     if verdict.answer is Answer.SAME:
         return (
             f"Attention makes no difference larger than {100 * (verdict.bound or 0):.2f} points "
-            f"here: the best, {arm}, against no attention, {size}."
+            f"here: the best, {arm}, against {size}."
         )
     last = answer.looks[-1] - answer.comparison.seeds
     more = verdict.more_seeds
@@ -184,9 +187,7 @@ def _headline(verdict: Verdict, answer: RunAnswer) -> str:
         )
     else:
         then = f"About {pluralize(more, 'more seed')} would tell."
-    return (
-        f"Cannot tell yet whether attention helps here: {arm} against no attention, {size}. {then}"
-    )
+    return f"Cannot tell yet whether attention helps here: {arm} against {size}. {then}"
 
 
 def _signed(share: float) -> str:
