@@ -1,4 +1,4 @@
-"""The errors of this package, and what messages quote of somebody else's code, in one line."""
+"""The errors of this package, and one-line quotes of other errors for messages."""
 
 from __future__ import annotations
 

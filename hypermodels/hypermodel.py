@@ -31,7 +31,7 @@ from hypermodels.training.model import training_model
 
 
 class AttentionHyperModel(kt.HyperModel):
-    """A backbone with attention, of which any setting can be fixed or tuned.
+    """A backbone with attention. Any setting can be fixed or tuned.
 
     Args:
         image: The `ImageSpec`: image shape, classes, normalization.

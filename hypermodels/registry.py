@@ -1,4 +1,4 @@
-"""What is known by its name: the families of backbones, the mechanisms of attention."""
+"""Registries: backbone families and attention mechanisms by name."""
 
 from __future__ import annotations
 

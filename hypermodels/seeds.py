@@ -45,7 +45,7 @@ def seeded(config: Any, *parts: object) -> Any:
 
 @contextlib.contextmanager
 def drawn_from(*parts: object) -> Iterator[None]:
-    """Random numbers for which nobody names a seed come from `parts` in the block.
+    """Derives all unseeded random numbers from `parts` in the block.
 
     A person's own layer may draw its initial weights as it likes: by an initializer without
     a seed, which asks Python's generator for one, or with NumPy. No config shows that.
@@ -75,7 +75,7 @@ def seed_python(*parts: object) -> None:
 
 
 def restart_global_generator(*parts: object) -> None:
-    """Starts the generator that draws for layers without one of their own.
+    """Restarts Keras's global generator, which draws for layers without their own.
 
     It is no part of any model, so no checkpoint has it: an epoch that starts it anew from
     (seed, epoch) draws the same numbers in whatever process it is trained.

@@ -81,10 +81,10 @@ class ExportError(CbamSearchError):
 
 
 class VerificationError(CbamSearchError):
-    """A run directory in which something is not as its journal says."""
+    """A run directory in which something does not match its journal."""
 
     exit_code = 10
-    meaning = "something in a run is not as its journal says"
+    meaning = "something in a run does not match its journal"
 
 
 def exit_codes() -> dict[int, str]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assignment:
-    """One trial's training, from where its lineage stands to where it must get.
+    """The training of one trial, from its lineage's last epoch to its own last epoch.
 
     Args:
         trial_id: String.
@@ -62,7 +62,7 @@ class Assignment:
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What to export and where to.
+    """The request for an export: what, and where to.
 
     Args:
         assignment: The trial's `Assignment`, as it was trained.
@@ -81,7 +81,7 @@ class ExportRequest:
 
 @dataclass(frozen=True)
 class DescribeRequest:
-    """Which network, built by a person's own code, to look at.
+    """The request to describe a network that a person's own code builds.
 
     Args:
         settings: The resolved section `backbone`.
@@ -94,7 +94,7 @@ class DescribeRequest:
 
 @dataclass(frozen=True)
 class Task:
-    """Something to do in a process of its own.
+    """Work for a process of its own.
 
     Args:
         function: String, `module:name` of a callable `(payload, report) -> dict | None`.
@@ -129,7 +129,7 @@ PHASES = {
 
 @dataclass(frozen=True)
 class Began:
-    """All is imported and the device is there: what follows is the task's own doing."""
+    """Imports are done and the device is ready: from now on the task itself runs."""
 
     trial_id: str
     final: ClassVar[bool] = False
@@ -157,7 +157,7 @@ class TrialDone:
 
 @dataclass(frozen=True)
 class TrialFailed:
-    """A task cannot go on, and would fail again: the configuration is to blame."""
+    """A task failed and would fail again, because of its configuration."""
 
     trial_id: str
     reason: str
@@ -167,7 +167,7 @@ class TrialFailed:
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker ended in its task without a word: a signal, an exit, the out-of-memory guard."""
+    """A worker ended during its task without an event: a signal, an exit, out of memory."""
 
     trial_id: str
     reason: str

@@ -1,4 +1,4 @@
-"""Text of others on its way to a terminal, a Markdown file or a spreadsheet.
+"""Makes other people's text safe for a terminal, a Markdown file or a spreadsheet.
 
 Names, labels, keys, reasons and paths come from whoever made the data, the space or the
 journal. They are shown as what they are: no control character acts, nothing becomes markup
@@ -23,7 +23,7 @@ _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
 def printable(text: object) -> str:
-    r"""The text with every character escaped that would act instead of being seen.
+    r"""The text with every control character escaped.
 
     Args:
         text: Anything; its `str` is taken.

@@ -19,12 +19,12 @@ Block = tuple[str, Mapping[str, Tap], Tap | None]
 
 
 def after(*layers: str) -> tuple[Tap, ...]:
-    """What the first of these layers that is there gives."""
+    """A tap on the output of the first of these layers that exists."""
     return tuple(Tap(layer, "output") for layer in layers)
 
 
 def before(*layers: str, index: int = 0) -> tuple[Tap, ...]:
-    """What the first of these layers that is there takes."""
+    """A tap on the input of the first of these layers that exists."""
     return tuple(Tap(layer, "input", index) for layer in layers)
 
 
@@ -80,7 +80,7 @@ def _size(block: Block, layers: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def runs(sizes: Sequence[object]) -> list[int]:
-    """Numbers from 1 that grow by one wherever a size is another than the one before."""
+    """Numbers from 1 that grow by one wherever a size differs from the one before."""
     numbers: list[int] = []
     for index, size in enumerate(sizes):
         same = index > 0 and size == sizes[index - 1]
@@ -89,7 +89,7 @@ def runs(sizes: Sequence[object]) -> list[int]:
 
 
 def numbered(blocks: Sequence[Block], stages: Sequence[int]) -> tuple[Site, ...]:
-    """The sites of blocks of which the stages are known, counted within each stage."""
+    """The sites of blocks whose stages are known, counted within each stage."""
     counts: Counter[int] = Counter()
     sites = []
     for (name, ports, own), stage in zip(blocks, stages, strict=True):

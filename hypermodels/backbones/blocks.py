@@ -1,4 +1,4 @@
-"""What the families that this package writes are made of: layers, stems, heads, depths.
+"""The parts of this package's own families: layers, stems, heads, depths.
 
 Every layer has a name: initial weights are drawn from the seed and the layer's name.
 """

@@ -8,11 +8,16 @@ the maps, the product; in the gradient, the gates', the maps' and the input's.
 
 Only what touches the feature map is written by hand; `g` from the statistics and `s` from
 the maps, which are small, are whatever functions the layers have, and are differentiated
-as usual. The one gradient that needs everything, the input's, is taken in the function
-that sees the input first, `_entry`. What it needs besides its own gradients (`dz`, `g`,
-`s`, the gradients of the maps) comes to it as the "gradients" of tensors that carry
-nothing forward, its carriers; and where the product would return the gradient of `x`, it
-returns `dz` itself.
+as usual. The gradient of the input needs all the others, so `_entry`, which sees the
+input first, computes it. What it needs reaches it as the "gradients" of carriers: tensors
+that `_entry` returns and that hold nothing but zeros.
+
+    forward    _entry:    x -> x, statistics, carriers
+               _maps:     x, g, a carrier -> maps
+               _product:  x, g, s, carriers -> z
+    backward   _product:  returns dz for x, and g and s for their carriers
+               _maps:     returns the gradients of the maps for its carrier
+               _entry:    computes the gradient of x from all of these
 
 A maximum that several elements share passes each an equal part of its gradient, as
 TensorFlow, JAX and PyTorch have it. The plain definitions stand in `attention/channel.py`
@@ -32,7 +37,7 @@ from hypermodels.fast.convolution import WIDEST
 
 
 def usable(inputs: Any, training: bool | None) -> bool:
-    """Whether a call can take this way; the height and the width must be known."""
+    """Whether a call can take the fast path; the height and the width must be known."""
     if not conditions.fast_path_applies(inputs, training):
         return False
     shape = inputs.shape

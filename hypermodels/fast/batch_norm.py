@@ -22,7 +22,7 @@ from hypermodels.fast import conditions
 
 
 def fuse_batch_norms(model: keras.Model) -> None:
-    """Has every batch norm of a model take the fast path where it is open.
+    """Lets every batch norm of a model take the fast path where it applies.
 
     Args:
         model: The `keras.Model`; changed in place. Subclasses of Keras's layer, those that

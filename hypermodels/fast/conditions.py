@@ -1,4 +1,4 @@
-"""When a layer may compute in a way of TensorFlow's own that is faster on a CPU."""
+"""The condition under which a layer takes TensorFlow's faster path on a CPU."""
 
 from __future__ import annotations
 

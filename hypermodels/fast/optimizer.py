@@ -16,7 +16,7 @@ import keras
 
 
 def use_fast_updates(optimizer: keras.optimizers.Optimizer) -> None:
-    """Has a Keras optimizer take few operations an update; elsewhere than TensorFlow, nothing.
+    """Lets a Keras optimizer update in few operations. Without TensorFlow it does nothing.
 
     Args:
         optimizer: The optimizer; changed in place.

@@ -1,1 +1,1 @@
-"""What is done to any Keras graph; nothing here knows an attention mechanism or a family."""
+"""Operations on any Keras graph, independent of attention mechanisms and families."""

@@ -1,4 +1,4 @@
-"""A tensor that passes through the layers of a functional Keras model, made anew on the way."""
+"""Passes a tensor through new copies of the layers of a functional Keras model."""
 
 from __future__ import annotations
 

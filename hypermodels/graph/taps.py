@@ -12,7 +12,7 @@ from hypermodels.errors import PlacementError
 
 @dataclass(frozen=True)
 class Tap:
-    """A tensor of a functional model: what a layer gives, or one of the things it takes.
+    """A tensor of a functional model: a layer's output, or one of its inputs.
 
     Args:
         layer: String, the layer's name.

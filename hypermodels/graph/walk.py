@@ -1,4 +1,4 @@
-"""The way back through the graph of a functional Keras model, from a tensor to its sources."""
+"""Walks the graph of a functional Keras model back, from a tensor to its sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Call:
 def upstream(
     tensors: Iterable[Any], follow: Callable[[Call], list[Any]] = lambda call: call.inputs
 ) -> Iterator[Call]:
-    """Yields the calls that tensors come from, each once, the last of them first.
+    """Yields the calls that produced the tensors, each once, the last call first.
 
     Args:
         tensors: Tensors of a functional model.

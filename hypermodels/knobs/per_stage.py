@@ -78,7 +78,7 @@ class ByStage(Generic[T]):
         return {**self.common, **self.own.get(stage, {})}
 
     def apart(self, stage: int) -> set[str]:
-        """The knobs of which a stage does not follow the common setting."""
+        """The knobs that a stage sets itself."""
         return {*self.listed, *self.own.get(stage, {})}
 
 

@@ -1,4 +1,4 @@
-"""A group of knobs of which one, the selector, decides which others are active."""
+"""A group of knobs. One of them, the selector, decides which others are active."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hypermodels.knobs.renamed import NEW_NAMES, renaming_notice, with_new_names
 
 @dataclass(frozen=True)
 class Section:
-    """A group of knobs of which one, the selector, decides which others are active.
+    """A group of knobs. One of them, the selector, decides which others are active.
 
     The attention type decides whether there is a spatial kernel; the optimizer whether
     there is a momentum. A knob that the selected variant lacks is absent from the
@@ -135,7 +135,7 @@ class Section:
         ) from error
 
     def decides(self, key: str) -> bool:
-        """Whether it depends on a key which others are active; such keys are read first."""
+        """Whether `key` selects the variant. Selector keys are read first."""
         return key == self.selector.name or key in self.implied
 
     def selected_for(self, key: str, settings: Mapping[str, Setting]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Whether a network that somebody else wrote can be searched, tried on the network itself.
+"""Tries a person's own network to decide whether it can be searched.
 
 What a function builds is known only once it is built and called. What would be trained
 without an error and be wrong, or could not be repeated, is refused here; what is unusual
@@ -77,7 +77,7 @@ def check_own_network(settings: Mapping[str, Value], image: ImageSpec) -> tuple[
 
 
 def check_probabilities(scores: np.ndarray, whose: str) -> None:
-    """Refuses class scores that are none.
+    """Refuses outputs that are not probabilities.
 
     Args:
         scores: Array `(images, classes)`.

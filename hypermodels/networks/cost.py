@@ -54,20 +54,20 @@ class CostModel:
         return total
 
     def signature(self, configuration: Configuration) -> str:
-        """A hash that is equal for configurations that build and train the same network.
+        """A hash. Configurations that build and train the same network have the same one.
 
-        Two settings that differ in name alone are one: a ratio that gives the same hidden
+        Settings that differ in name alone share it: a ratio that gives the same hidden
         units everywhere, `stages: [1, 2, 3]` of three, `se` that pools as `channel` does.
         """
         return signature_of(configuration, self.attention_signature(configuration))
 
     def attention_signature(self, configuration: Configuration) -> list[list[Any]]:
-        """What attention stands where: equal for settings that put the same layers in."""
+        """Which attention stands where. Settings that insert the same layers have the same one."""
         backbone = self.backbone(configuration.backbone)
         return [each.signature() for each in self._attended(configuration, backbone)]
 
     def least(self, backbone: Mapping[str, Value]) -> Cost:
-        """What a backbone weighs without its own gates: no attention makes it weigh less.
+        """The cost of a backbone without its own gates: a lower bound for any attention.
 
         Raises:
             BackboneError: If the backbone does not fit the images.
@@ -79,7 +79,7 @@ class CostModel:
         return total
 
     def infeasible(self, configuration: Configuration) -> str | None:
-        """Why a configuration cannot be built sensibly, or `None` if it can."""
+        """The reason why a configuration is infeasible, or `None`."""
         attention = configuration.attention
         try:
             backbone = self.backbone(configuration.backbone)

@@ -40,7 +40,7 @@ def cost_of(model: keras.Model) -> Cost:
 
 
 def cost_of_gate(model: keras.Model, gate: Tap) -> Cost:
-    """What a network's own gate weighs: all layers that serve nothing else.
+    """The cost of a network's own gate: all layers that serve nothing else.
 
     Args:
         model: The built backbone.

@@ -1,4 +1,4 @@
-"""What is known of a backbone without having it at hand: its cost, its sites, their maps."""
+"""A backbone's cost, sites and map sizes, known without building it again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypermodels.networks.network import build_backbone
 
 @dataclass(frozen=True)
 class BackboneDescription:
-    """What is known of a backbone without having it at hand.
+    """A backbone's cost, sites and map sizes.
 
     Args:
         cost: What it weighs, without attention.

@@ -1,4 +1,4 @@
-"""The network that leaves the program: it takes images as people have them, and infers.
+"""The exported network: it takes images of either scale and always infers.
 
 Trained networks take `uint8` and learn that they infer from whoever calls them. A stranger
 calls a loaded model on whatever image array is at hand, and says nothing about training.
@@ -18,7 +18,7 @@ from hypermodels.graph.weights import copy_layer
 
 @keras.saving.register_keras_serializable(package="cbam_search")
 class RawImages(keras.layers.Layer):
-    """Brings images to floats on the scale 0 to 255, in whichever of two ways they come.
+    """Brings images of the scale 0 to 255 or 0 to 1 to floats from 0 to 255.
 
     An image of whole numbers, or one that reaches above 2, is on that scale. An image with
     fractions that reaches 1 at most was divided by 255, and is multiplied by it again. One
@@ -57,7 +57,7 @@ def _may_train(layer: keras.layers.Layer) -> bool:
 
 
 def serving_model(network: keras.Model) -> keras.Model:
-    """Makes the model that is exported of a trained network.
+    """Makes the exported model of a trained network.
 
     Args:
         network: Functional `keras.Model` from `uint8` images to class scores.

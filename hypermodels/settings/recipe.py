@@ -146,7 +146,7 @@ class Budget:
 
 
 def recipe_signature(recipe: Mapping[str, Value]) -> dict[str, Value]:
-    """The recipe without knobs that change nothing: equal ones train alike."""
+    """The recipe without knobs that change nothing. Equal signatures train alike."""
     inert = set()
     if recipe["augmentation"] != "flip+crop":
         inert.add("crop_padding")

@@ -1,4 +1,4 @@
-"""What a person hands to `fit`: images and labels that the network can take, or a refusal.
+"""Checks the images and labels that a person hands to `fit`.
 
 A network takes raw uint8 images and normalizes them itself. Images that are normalized
 already, labels that count from 1 and arrays without a batch axis would train without an

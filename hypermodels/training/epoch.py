@@ -1,4 +1,4 @@
-"""Training steps, whose metrics are of the whole epoch and fetched when it is over."""
+"""Training steps. Their metrics cover the whole epoch and are fetched once, at its end."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 class EpochSteps:
     """The training steps of one epoch.
 
-    Keras's `train_on_batch` resets the metrics with every batch, so what it returns last is
-    said of the last batch alone; and it fetches them every time, for which a GPU has to
-    finish all that it was given. `fit` does neither, but waits on tf.data.
+    Keras's `train_on_batch` resets the metrics with every batch, so its last return value
+    covers the last batch only. It also fetches them every time, and each fetch waits until
+    the GPU has finished all its work. `fit` does neither, but waits on tf.data.
 
     Args:
         model: A compiled `keras.Model`.
@@ -24,7 +24,7 @@ class EpochSteps:
         self._kept: list[dict[str, Any]] = []
 
     def step(self, images: np.ndarray, labels: np.ndarray) -> None:
-        """Trains on a batch; all of an epoch are of one size.
+        """Trains on a batch. All batches of an epoch have one size.
 
         Args:
             images: `uint8` array `(batch, height, width, channels)`.
@@ -36,7 +36,7 @@ class EpochSteps:
             self._kept = [self._model.train_function([(images, labels, None)])]
 
     def metrics(self) -> dict[str, float]:
-        """The means over all images of the steps so far, as they were when they were seen."""
+        """The means over all images of the steps so far, each as measured in its step."""
         if not self._kept:
             return {}
         return {

@@ -37,7 +37,7 @@ def training_model(
 
 @contextlib.contextmanager
 def _precision(name: str) -> Iterator[None]:
-    """Layers made in the block compute at a precision; `float32` is whatever Keras is set to."""
+    """Sets the dtype policy in the block; `float32` leaves Keras's own."""
     before = keras.config.dtype_policy()
     if name != "float32":
         keras.config.set_dtype_policy(name)

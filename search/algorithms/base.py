@@ -1,4 +1,4 @@
-"""What an algorithm is to the rest of the program."""
+"""The interface of an algorithm."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Algorithm(Protocol):
         """
 
     def rungs(self) -> Sequence[RungSize]:
-        """How many trials each rung is there for, bracket by bracket, for whoever watches."""
+        """How many trials each rung has, bracket by bracket, for the display."""
 
     def resumable(self, outcomes: Outcomes) -> set[str]:
         """The lineages whose training may still go on; the checkpoints of others can go."""

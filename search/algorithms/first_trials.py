@@ -1,4 +1,4 @@
-"""While no trial has finished, few are tried: a search in which nothing works ends early.
+"""Few trials run before the first has finished, so that a hopeless search ends early.
 
 Which those are, and whether they have all failed, depends on recorded outcomes alone: not
 on time, nor on how many workers there are. So no other trial is handed out before one of

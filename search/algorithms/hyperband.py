@@ -131,7 +131,7 @@ class Hyperband:
         return [part.slot for part in self.parts]
 
     def part_of(self, trial_id: str) -> int | None:
-        """The index of a trial's bracket, told by the slot that begins its name."""
+        """The index of a trial's bracket. The trial's name begins with its slot."""
         slot = trial_id.partition("-")[0].rstrip(LETTERS)
         return bisect_right(self._first_slots, int(slot)) - 1 if slot.isdecimal() else None
 
@@ -158,9 +158,9 @@ class Hyperband:
         return found
 
     def resumable_in(self, part: Part, trials: list[TrialSpec], outcomes: Outcomes) -> set[str]:
-        """The lineages of a bracket that wait or run, or may still be promoted.
+        """The lineages of a bracket that wait, run, or may still be promoted.
 
-        A trial may be until its next rung has all its slots filled with finished trials.
+        A trial may be promoted until finished trials fill all slots of its next rung.
         """
         finished = [each for each in trials if outcomes.get(each.trial_id) is not None]
         filled = Counter(trial.rung for trial in finished)

@@ -1,4 +1,4 @@
-"""An algorithm's answers worked out from all outcomes each time: what every other way equals."""
+"""An algorithm's answers, recomputed from all outcomes each time: the reference."""
 
 from __future__ import annotations
 

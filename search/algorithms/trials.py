@@ -1,4 +1,4 @@
-"""What every algorithm speaks of: configurations on offer, trials, and how they ended."""
+"""The vocabulary of all algorithms: candidates, trials, outcomes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class RungSize:
-    """A rung and how many trials it is there for, those of all iterations of a budget.
+    """A rung and its number of trials over all iterations of one budget.
 
     Args:
         full_epochs: Integer, the full budget.

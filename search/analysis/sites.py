@@ -24,7 +24,7 @@ Row = dict[str, Any]
 def site_table(space: Space, costs: CostModel) -> list[Row]:
     """Every port of every site of a space's backbone.
 
-    Of a backbone with tuned knobs it is the one of their defaults.
+    Tuned backbone knobs take their defaults.
 
     Args:
         space: The `Space`.

@@ -1,4 +1,4 @@
-"""Whether a search has something to train, asked before anything is written."""
+"""Checks that a search has something to train, before anything is written."""
 
 from __future__ import annotations
 

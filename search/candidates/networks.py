@@ -1,4 +1,4 @@
-"""The networks of a space: what a draw of its tuned knobs builds, and whether it may.
+"""The networks of a space: what a draw of its tuned knobs builds, and whether that is feasible.
 
 A search of many trials draws the same network with many recipes. Each network is looked at
 once, and so is each draw, since numbers that are rounded come again.

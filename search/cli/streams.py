@@ -78,5 +78,5 @@ def forgiving_streams() -> Iterator[ForgivingStream]:
 
 
 def went_away(error: OSError) -> bool:
-    """Whether a reader simply read no further, which is its right."""
+    """Whether the reader closed the pipe."""
     return error.errno == errno.EPIPE

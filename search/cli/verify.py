@@ -14,9 +14,9 @@ def carry_out(options: argparse.Namespace) -> int:
     findings = verify(options.run, repair=options.repair)
     if findings.wrong:
         lines = "\n".join(f"  {line}" for line in findings.wrong)
-        raise VerificationError(f"{options.run} is not as its journal says:\n{lines}")
+        raise VerificationError(f"{options.run} does not match its journal:\n{lines}")
     checked = ", ".join(
         pluralize(count, kind.removesuffix("s")) for kind, count in findings.checked.items()
     )
-    print(printable(f"{options.run} is as its journal says: {checked}."))
+    print(printable(f"{options.run} matches its journal: {checked}."))
     return 0

@@ -40,7 +40,7 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class Changes:
-    """How the files of a source differ from those that were read.
+    """The differences between a source's files now and when they were read.
 
     Args:
         added: Names of files that were not there.

@@ -27,7 +27,7 @@ LARGEST_MANIFEST = 2**26
 
 @dataclass(frozen=True, eq=False)
 class PreparedData:
-    """What a search may look at.
+    """The arrays that a search may read.
 
     Args:
         info: The manifest.

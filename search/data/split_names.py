@@ -1,4 +1,4 @@
-"""What people call the splits of a data set, in any capitalization."""
+"""The names that people give to the splits of a data set, in any capitalization."""
 
 from __future__ import annotations
 

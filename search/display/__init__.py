@@ -1,1 +1,1 @@
-"""What a person sees: the panel, the lines, the final report."""
+"""What a user sees: the panel, the lines, the final report."""

@@ -1,4 +1,4 @@
-"""Says on standard error what a step does that takes longer than two seconds."""
+"""Reports on standard error any step that takes longer than two seconds."""
 
 from __future__ import annotations
 

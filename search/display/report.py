@@ -31,7 +31,7 @@ def print_result(console: Console, run: Path, state: RunState, exported: Exporte
 
 
 def print_sites(console: Console, rows: list[dict[str, Any]], backbone: Mapping[str, Any]) -> None:
-    """Prints where attention can go; the places that the space offers stand out."""
+    """Prints where attention can go; sites that the space does not offer are dimmed."""
     types = [key.removesuffix(".macs") for key in rows[0] if key.endswith(".macs")] if rows else []
     table = make_table()
     for heading in ("site", "stage", "port", "layer", "map", "channels", "offered"):

@@ -1,1 +1,1 @@
-"""What runs in the driver process while a run is open: the loop, and who is asked what."""
+"""The driver process while a run is open: its loop, and what it asks of whom."""

@@ -1,4 +1,4 @@
-"""Has a worker build and try the networks of a person's own code, before anything is written."""
+"""A worker builds and tries a person's own networks before anything is written."""
 
 from __future__ import annotations
 

@@ -54,12 +54,12 @@ def open_run(
     Args:
         space: The `Space`.
         path: The run directory.
-        overwrite: Boolean, whether to delete a run that is there. Where that was broken
-            off, it is done whatever is said now: most of the run may be gone.
-        restore_data: Boolean, whether to prepare the data of a run anew where it is missing.
-        searching: Boolean, whether a search is to begin or go on: the data of a run that
-            is there is compared with its source, and a run of another space in which no
-            trial was ever started makes room.
+        overwrite: Boolean, whether to delete a run that is there. An interrupted overwrite
+            is always finished, even without it: most of the old run may be deleted already.
+        restore_data: Boolean, whether to prepare a run's missing data again.
+        searching: Boolean, whether a search will begin or go on. An existing run's data is
+            then compared with its source, and a run of another space that has started no
+            trial is deleted.
         progress: Called while data is loaded and prepared.
 
     Yields:
@@ -71,7 +71,7 @@ def open_run(
         DataError: If the data cannot be used.
         StorageError: If the directory cannot be written.
     """
-    with storage_errors("the run directory", path):  # it may be forbidden to look
+    with storage_errors("the run directory", path):  # stat may be denied
         there = is_run(path)
         if not overwrite:
             refuse_strange_entries(path)
@@ -141,7 +141,7 @@ def open_run(
                 run.record(record)
             yield run
         finally:
-            # A worker whose fork server was killed ends itself, in the middle of whatever.
+            # A worker orphaned by its fork server exits at once and may leave temporary files.
             remove_leftovers(path)
             journal.close()
 

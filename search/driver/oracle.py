@@ -29,7 +29,7 @@ IDLE, STOPPED = "IDLE", "STOPPED"
 
 
 class SearchOracle(kt.Oracle):
-    """Hands out the trials of a search, whatever order they finish in.
+    """Hands out the trials of a search. Their order of finishing does not matter.
 
     Args:
         space: The `Space`.
@@ -142,7 +142,7 @@ class SearchOracle(kt.Oracle):
         self.end_order = list(self._state.end_order)
 
     def write_views(self, run: Path) -> None:
-        """Writes every view that is not as the journal says."""
+        """Writes every view that does not match the journal."""
         for trial in self.trials.values():
             self._write_trial(run, trial)
         self._write_oracle(run)

@@ -1,4 +1,4 @@
-"""Which checkpoints stay: those that can still be promoted or exported, and what is asked for.
+"""Which checkpoints stay: those that may be promoted or exported, and those of `--keep`.
 
 A lineage that is out of the race can be trained again from its first epoch with the same
 result, so what is deleted is time, never information.

@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives: the first asks for an orderly end, the next change nothing."""
+"""Signals such as Ctrl-C: the first asks for an orderly end, later ones are ignored."""
 
 from __future__ import annotations
 

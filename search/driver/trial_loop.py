@@ -37,7 +37,7 @@ POLL_SECONDS = 0.5
 
 
 class Listener(Protocol):
-    """Who is told what happens; see `display/progress.py`."""
+    """Callbacks of a search; see `display/progress.py`."""
 
     def on_trial_start(self, trial_id: str) -> None: ...
     def on_epoch_end(self, trial_id: str, epoch: int) -> None: ...

@@ -74,7 +74,7 @@ class SearchTuner(kt.Tuner):
         self.oracle.restore()
 
     def save(self) -> None:
-        """Writes KerasTuner's views of all trials that are not as the journal says."""
+        """Writes all of KerasTuner's views that do not match the journal."""
         self.oracle.write_views(self._run.path)
 
     def search(self, listener: Listener) -> None:
@@ -154,7 +154,7 @@ class SearchTuner(kt.Tuner):
 
 
 def hypermodel_of(run: Run) -> AttentionHyperModel:
-    """What a run searches over, as KerasTuner takes it."""
+    """The search space of a run as a KerasTuner `HyperModel`."""
     space, batch_size = run.space, run.space.data.batch_size
     steps = steps_per_epoch(run.info.train_count, batch_size)
     return AttentionHyperModel(

@@ -1,4 +1,4 @@
-"""What an executor is to the driver."""
+"""The interface of an executor."""
 
 from __future__ import annotations
 

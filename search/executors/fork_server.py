@@ -50,7 +50,7 @@ class ForkServer:
 
     @property
     def log(self) -> Path:
-        """Where what it prints goes: the log of whoever started it in this process."""
+        """The file for its output: the log of the executor that started it in this process."""
         return _LOGS.get(self.pid or 0, self._log)
 
     @property
@@ -78,7 +78,7 @@ class ForkServer:
                     _LOGS[self.pid] = self._log
 
     def end(self, pid: int, patience: float = 0.0) -> str | None:
-        """How the server that had this process id ended; `None` if it runs.
+        """How the server with this process id ended, or `None` if it still runs.
 
         Args:
             pid: The process id.
@@ -117,7 +117,7 @@ class ForkServer:
             self.end(self.pid, END_SECONDS)
 
     def wake(self) -> None:
-        """Continues it where somebody has stopped it: stopped, it would hold up the search."""
+        """Continues the server if it was stopped (SIGSTOP), since it would hold up the search."""
         pid = self.pid
         if pid is not None and _state(pid) == "T":
             with contextlib.suppress(ProcessLookupError):

@@ -31,7 +31,7 @@ class MemoryWatch:
         self._largest = 0
 
     def started(self, process: int) -> None:
-        """Takes note of a new worker. What it has so far it shares with the fork server."""
+        """Notes a new worker. Its memory so far is shared with the fork server."""
         self._base[process] = _resident(self._root, process)
         self._own[process] = 0
 

@@ -1,4 +1,4 @@
-"""Whether a run is there, and its deletion, which can be broken off at any moment."""
+"""Whether a run exists, and its deletion, which may be interrupted at any moment."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from search.storage.files import storage_errors, sync_folder
 
 
 def is_run(path: Path) -> bool:
-    """Whether a run is there, be it damaged; refuses a directory with anything else in it."""
+    """Whether a run exists, damaged or not; refuses a directory with anything else in it."""
     if not path.exists():
         return False
     if not path.is_dir():
@@ -35,7 +35,7 @@ def is_run(path: Path) -> bool:
 
 
 def is_half_cleared(path: Path) -> bool:
-    """Whether a deletion of a run was broken off here."""
+    """Whether the deletion of a run was interrupted here."""
     discarded = discarded_path(path)
     return (
         kind_of(discarded) == FILE and not kind_of(journal_path(path)) and holds_records(discarded)
@@ -45,8 +45,9 @@ def is_half_cleared(path: Path) -> bool:
 def clear(path: Path) -> None:
     """Deletes a run but for its lock; what lies beside the program's own entries stays.
 
-    Its journal is renamed first, so that at any moment there is a whole run or none, and
-    goes last: without it, what a kill left of the rest would be nobody's.
+    Its journal is renamed first, so that at any moment there is a whole run or none. The
+    renamed journal is deleted last: without it, files left by a kill could not be
+    recognized as ours.
     """
     discarded = discarded_path(path)
     with storage_errors("the run directory", path):

@@ -60,7 +60,7 @@ def is_foreign(settings: Settings) -> bool:
 
 
 def notices_of(described: Mapping[str, BackboneDescribed]) -> list[str]:
-    """What there is to say about foreign backbones, each sentence once."""
+    """Notices about foreign backbones, each sentence once."""
     return list(
         dict.fromkeys(notice for record in described.values() for notice in record.notices)
     )

@@ -16,7 +16,7 @@ WEIGHTS, EXPECTED = "weights.npz", "expected.npy"
 
 
 def notes(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """What a person should know of the files of an export, a sentence each.
+    """Notes on the files of an export, a sentence each.
 
     Args:
         metrics: What `save_model` returned, or an export's `metrics.json`.

@@ -32,7 +32,7 @@ def _sha256(path: Path) -> str:
 
 
 def changed_files(folder: Path, files: Mapping[str, str], largest: int) -> list[str]:
-    """What is not as it was when it was exported, one line each.
+    """The files that changed since the export, one line each.
 
     Args:
         folder: The exported folder.

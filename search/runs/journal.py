@@ -72,7 +72,7 @@ def read_journal(path: Path) -> tuple[list[Record], bytes]:
 
 
 def holds_records(path: Path) -> bool:
-    """Whether a file is a journal of this program, be the rest of it damaged.
+    """Whether at least one line of a file is a valid record.
 
     Raises:
         RunDirectoryError: If the file cannot be read.
@@ -81,7 +81,7 @@ def holds_records(path: Path) -> bool:
         if decode(line.removesuffix(b"\n")):
             return True
         if len(line) == LONGEST and not line.endswith(b"\n"):
-            return False  # be it a terabyte of nothing
+            return False  # the file may be a terabyte of zeros
     return False
 
 
@@ -178,4 +178,4 @@ class ReadOnlyJournal(Journal):
         raise AssertionError("a journal that is only read takes no record")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no file is open."""

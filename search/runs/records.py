@@ -77,7 +77,7 @@ _EXPORTED = having(
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What happened to a run. A field with a default may be missing from a record."""
+    """An event of a run. A field with a default may be missing from a record."""
 
     type: ClassVar[str]
 
@@ -143,7 +143,7 @@ class TrialStarted(Entry):
         )
 
     def spec(self) -> TrialSpec:
-        """The trial as it was decided on, but for its candidate's signature."""
+        """The `TrialSpec` of the trial; its candidate's signature is empty."""
         return TrialSpec(
             trial_id=self.trial,
             lineage=self.lineage,

@@ -81,7 +81,7 @@ def check_source(
 
 
 def check_same(dataset: Dataset, settings: SplitSettings, fingerprint: str) -> None:
-    """Makes sure that data is a run's before it replaces the copy that the run has lost.
+    """Checks that data belongs to a run before it replaces the run's lost copy.
 
     Raises:
         RunDirectoryError: If it is other data.

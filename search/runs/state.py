@@ -1,4 +1,4 @@
-"""What is known about a run: the journal, replayed."""
+"""The state of a run: its journal, replayed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RUNNING, COMPLETED, FAILED = "RUNNING", "COMPLETED", "FAILED"
 
 @dataclass
 class TrialState:
-    """All that a run knows about one trial.
+    """The state of one trial.
 
     Args:
         spec: The `TrialSpec`, as it was decided on.
@@ -139,7 +139,7 @@ class RunState:
         return direction_of(self.objective) == "max"
 
     def apply(self, record: Record) -> None:
-        """Takes a record into account; one of a later version's type changes nothing.
+        """Applies a record. Unknown types, of later versions, are ignored.
 
         Raises:
             RunDirectoryError: If it is a record that this program does not write.
@@ -230,7 +230,7 @@ class RunState:
             insort(self._ranked, (-trial.epochs, signed, trial.trial_id))
 
     def outcomes(self) -> Mapping[str, float | None]:
-        """How the trials that have ended did, as an algorithm takes them."""
+        """The outcomes of all ended trials, in the form that an algorithm takes."""
         return self._outcomes
 
     def best_first(self) -> Iterator[TrialState]:

@@ -27,7 +27,7 @@ def split_settings(space: Space) -> SplitSettings:
 
 
 def data_notices(dataset: Dataset, settings: SplitSettings) -> list[str]:
-    """What there is to say about the data and its splits.
+    """Notices about the data and its splits.
 
     Raises:
         DataError: If the splits cannot be cut.
@@ -37,7 +37,7 @@ def data_notices(dataset: Dataset, settings: SplitSettings) -> list[str]:
 
 
 def image_of_data(space: Space, progress: Progress = no_progress) -> tuple[ImageSpec, list[str]]:
-    """What the networks of a space take and give, without preparing its data.
+    """The `ImageSpec` of a space, without preparing its data.
 
     Returns:
         The `ImageSpec`, and sentences on what was left out or assumed of the data.

@@ -1,4 +1,4 @@
-"""What the networks of a search take and give, from its data, be that prepared or not."""
+"""The `ImageSpec` of a search, from its data, prepared or not."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _CIFAR_CLASSES = {"cifar10": 10, "cifar100": 100, "cifar10-sample": 10}
 
 
 def image_of_name(name: str) -> ImageSpec | None:
-    """What a network on a data set takes and gives, where its name alone says that."""
+    """The `ImageSpec` of a data set whose name alone determines it."""
     classes = _CIFAR_CLASSES.get(name)
     return ImageSpec((32, 32, 3), classes) if classes else None
 
 
 def image_of(dataset: Dataset) -> ImageSpec:
-    """What a network on data takes and gives, but for the scale of its pixels."""
+    """The `ImageSpec` of a data set, without the statistics of its pixels."""
     height, width, channels = dataset.train.images.shape[1:]
     return ImageSpec((height, width, channels), len(dataset.class_names))
 
 
 def image_spec(info: PreparedInfo) -> ImageSpec:
-    """What a network on prepared data takes and gives."""
+    """The `ImageSpec` of prepared data."""
     return ImageSpec(info.image_shape, len(info.class_names), info.mean, info.std)

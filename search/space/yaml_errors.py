@@ -1,4 +1,4 @@
-"""What is wrong with a YAML file, in our words: PyYAML's are about its parser."""
+"""Errors of a YAML file in plain words: PyYAML's describe its parser."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Node:
         return self.value
 
     def at(self, location: tuple[str | int, ...]) -> Node:
-        """The value that some keys and indices lead to."""
+        """The node at a path of keys and indices."""
         found = self
         for key in location:
             found = found.value[key]

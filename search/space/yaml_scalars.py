@@ -1,4 +1,4 @@
-"""Unquoted words of a YAML file: those that YAML reads as something else than they look.
+"""Unquoted words of a YAML file that YAML reads differently than they look.
 
 PyYAML speaks YAML 1.1, in which `010` is 8, `1:30` is 90, `no` is false and `2024-01-01` is
 a date. A search must not run on another number than its author meant, so what two readers
@@ -26,7 +26,7 @@ _QUOTES = "if it is a name, put it in quotes"
 
 
 def misread(text: str) -> str | None:
-    """Why an unquoted word is refused, or `None` if every reader takes it for the same.
+    """Why an unquoted word is refused, or `None` if all readers agree on it.
 
     Args:
         text: String, the word as it stands in the file.

@@ -1,1 +1,1 @@
-"""Files that may be a stranger's, or be torn: opened with nothing followed, written whole."""
+"""Files that may come from a stranger or be torn: no link is followed, writes are atomic."""

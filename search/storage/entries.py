@@ -34,10 +34,10 @@ _KINDS = {
 
 
 def kind_of(path: Path) -> str:
-    """What stands at a path: `FILE`, `FOLDER`, words for anything else, empty for nothing.
+    """The kind of entry at a path: `FILE`, `FOLDER`, other words, or empty for nothing.
 
     Raises:
-        OSError: If it is forbidden to look.
+        OSError: If `stat` is denied.
     """
     try:
         return _kind(os.lstat(path).st_mode)
@@ -50,12 +50,12 @@ def _kind(mode: int) -> str:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a regular file stands at a path; a link to one is none."""
+    """Whether a path is a regular file. A link to one is not."""
     return kind_of(path) == FILE
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a folder stands at a path; a link to one is none."""
+    """Whether a path is a folder. A link to one is not."""
     return kind_of(path) == FOLDER
 
 
@@ -72,7 +72,7 @@ def what_is_wrong(path: Path, found: str, expected: str) -> str:
 
 
 def format_path(path: Path) -> str:
-    """A path as it can be printed: names of strangers may hold anything."""
+    """A path, escaped for printing, since a stranger's file names may hold anything."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(path))
 
 
@@ -214,7 +214,7 @@ def walk(folder: Path) -> Iterator[tuple[Path, str]]:
     and not entered.
 
     Raises:
-        OSError: If it is forbidden to look.
+        OSError: If `stat` is denied.
     """
     waiting = [(folder, 0)]
     while waiting:

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and a lock that dies with its holder."""
+"""Atomic writes, and a lock that is released when its holder dies."""
 
 from __future__ import annotations
 

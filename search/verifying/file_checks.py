@@ -74,7 +74,7 @@ def _largest(state: RunState) -> int:
 
 
 def check_views(path: Path, oracle: SearchOracle, findings: Findings) -> None:
-    """KerasTuner's files say what the journal says."""
+    """KerasTuner's files match the journal."""
     expected: dict[Path, Any] = {path / "oracle.json": oracle.get_state()}
     for name, trial in oracle.trials.items():
         expected[trial_folder(path, name) / "trial.json"] = trial.get_state()

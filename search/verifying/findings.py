@@ -31,7 +31,7 @@ class Findings:
 
     @contextlib.contextmanager
     def of(self, what: str) -> Iterator[None]:
-        """Notes whatever goes wrong in the block, which checks `what`, as a finding.
+        """Turns any error in the block, which checks `what`, into a finding.
 
         The files may hold anything, and so may raise anything where they are used: a check
         that ended with the first of them would not tell of the others.

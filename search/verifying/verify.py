@@ -1,4 +1,4 @@
-"""Checks a run directory against itself: what is there is what the journal says.
+"""Checks that a run directory matches its own journal.
 
 Nothing is changed but KerasTuner's views, where that is asked for, and no file of the run is
 loaded as code: a stranger's run is checked before it is trusted.
@@ -93,7 +93,7 @@ def _check_decisions(state: RunState, oracle: SearchOracle, findings: Findings) 
         findings.count("trials")
         plan = oracle.decisions.spec(name)
         if plan is None:
-            findings.add(f"trial {name} is none that the search would have tried")
+            findings.add(f"trial {name} was not chosen by this search")
         elif plan.candidate.configuration != trial.configuration:
             findings.add(f"trial {name} has another configuration than the search chose")
         elif (plan.epochs, plan.parent) != (trial.epochs, trial.spec.parent):

@@ -1,1 +1,1 @@
-"""What runs in a worker process: one task, from its first line to its last."""
+"""The code of a worker process, which runs one task."""

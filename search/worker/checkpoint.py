@@ -112,7 +112,7 @@ def load_checkpoint(path: Path, model: Any, training: str = "") -> list[dict[str
 
 
 def read_meta(archive: ArrayArchive) -> dict[str, Any]:
-    """What a checkpoint says of itself: its training, and its curve so far.
+    """The metadata of a checkpoint: its training, and its curve so far.
 
     Raises:
         ValueError: If it says anything else.

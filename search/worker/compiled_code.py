@@ -1,4 +1,4 @@
-"""Compiled code that the trials of a session share, so that one of them compiles it.
+"""Compiled code, made by one trial of a session and shared with the others.
 
 Every trial has a process of its own, and XLA compiles the attention's passes anew in each:
 a second or so, more than everything else in the first step of a small network. XLA can
@@ -47,7 +47,7 @@ class CompiledCode:
             remove(self.folder)
 
     def use(self, backend: str) -> None:
-        """Has this process take compiled code from the folder, and add what is missing.
+        """Makes this process use the folder's compiled code and add what is missing.
 
         Must come before the framework first compiles.
         """

@@ -1,4 +1,4 @@
-"""Keeps a worker whose trial was given to another from touching the checkpoint any more.
+"""Keeps a worker from writing a checkpoint once its trial was given to another worker.
 
 A worker can outlive its driver: stopped by the kernel, or swapped out. Before it trains,
 the next worker of the lineage puts its own token into the fence; a worker may replace the
@@ -23,7 +23,7 @@ LOCK_TIMEOUT = 20.0
 
 
 class FencedOffError(CbamSearchError):
-    """This worker's trial belongs to another worker now."""
+    """This worker's trial was given to another worker."""
 
 
 class Fence:

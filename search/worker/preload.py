@@ -1,4 +1,4 @@
-"""What the fork server imports, once for all the workers that are forked from it."""
+"""The fork server's imports, made once for all workers that are forked from it."""
 
 from search.imports.clean_start import arrive
 

@@ -1,4 +1,4 @@
-"""The worker's side: train one trial from where it stands to where it must get."""
+"""The worker's side: trains one trial from its last checkpoint to its last epoch."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_larger_budget_goes_on_where_that_is_exact(tmp_path: Path) -> None:
     assert len(trained) == len(set(trained)) <= 6
     assert max(row["epochs"] for row in rows(path)) == 3
     said = run("verify", path).stdout
-    assert "is as its journal says" in said
+    assert "matches its journal" in said
 
 
 def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_verify_names_what_is_wrong(tmp_path: Path) -> None:
     checkpoint.write_bytes(whole)
     said = run("verify", path, check=10).stderr
     assert "oracle.json" in said and str(checkpoint) not in said
-    assert "is as its journal says" in run("verify", path, "--repair").stdout
+    assert "matches its journal" in run("verify", path, "--repair").stdout
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What has to be known of each network of `keras.applications`: its blocks and its images."""
+"""The networks of `keras.applications`: how each names its blocks and scales its images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypermodels.backbones.block_pattern import BlockPattern, after, before
 
 @dataclass(frozen=True)
 class Application:
-    """What has to be known of a network of `keras.applications`.
+    """One network of `keras.applications`.
 
     Args:
         preprocessing: How it wants its images: `"tf"` (-1 to 1), `"torch"` (ImageNet's

@@ -1,4 +1,4 @@
-"""The model that a person's function or file gives: had, and refused where it would be wrong."""
+"""The model that a person's function or file gives, loaded and checked."""
 
 from __future__ import annotations
 

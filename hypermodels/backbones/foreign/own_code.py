@@ -1,4 +1,4 @@
-"""Importing a person's code from the current folder, where it hides nothing.
+"""Imports a person's code from the current folder without hiding other modules.
 
 The folder is not on Python's path: with it, a `torch.py` that lies there would be run by
 the first library that looks whether PyTorch is installed. A finder answers instead, for the
@@ -66,7 +66,7 @@ def spec_in(folder: Path, name: str) -> ModuleSpec | None:
 
 
 def taken_by(name: str, folder: Path) -> str:
-    """Who else has the name of a folder's top-level module; empty if nobody has."""
+    """The owner of another module with this top-level name, or an empty string."""
     own = PathFinder.find_spec(name, [str(folder)])
     if own is None:
         return ""

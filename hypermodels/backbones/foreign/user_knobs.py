@@ -1,4 +1,4 @@
-"""What can be set of a person's own network."""
+"""The knobs of a person's own network."""
 
 from __future__ import annotations
 

@@ -60,9 +60,9 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
 
 
 def frozen_layers(model: keras.Model) -> tuple[str, ...]:
-    """The layers, within models too, whose weights do not train though they could.
+    """The layers, nested ones included, whose trainable weights are frozen.
 
-    Statistics that a layer keeps are no such weights.
+    Statistics that a layer keeps do not count.
     """
     return tuple(
         layer.name
@@ -88,9 +88,9 @@ def sites(settings: Mapping[str, Value], model: keras.Model) -> tuple[Site, ...]
 
 
 def load(model: keras.Model, settings: Mapping[str, Value]) -> tuple[str, ...] | None:
-    """Puts the model's own weights into the built network, if they are asked for.
+    """Puts the model's own weights into the built network if `initial_weights` is `own`.
 
-    What its `Normalization` layers know of the data is no initial weight, and always kept.
+    The statistics of `Normalization` layers are not initial weights. They are always kept.
     """
     own = settings["initial_weights"] == "own"
     if not own and not has_statistics(model):
