@@ -31,11 +31,11 @@ from tests.hypermodels.helpers import (
     SMALLEST,
     configuration,
     consumers,
+    counted,
     fingerprint,
     images,
     maps,
     numpy,
-    pluralize,
     producer,
 )
 from tests.script import script
@@ -116,7 +116,7 @@ def test_cost_is_what_is_built(name: str, attention: str) -> None:
     model = built(name, attention)
     chosen = configuration(name, **ATTENTION[attention])
     assert COSTS.infeasible(chosen) is None
-    assert COSTS.cost(chosen) == cost_of(model) == pluralize(model)
+    assert COSTS.cost(chosen) == cost_of(model) == counted(model)
 
 
 PLACEMENTS = [marked(each.name, port) for each in NAMED for port in each.placements]
@@ -232,7 +232,7 @@ def test_identity_start_keeps_the_network(name: str) -> None:
 def test_images_that_are_resized_within(name: str) -> None:
     image = ImageSpec((5, 9, 1), 3)
     model = backbone_model({**configuration(name).backbone, "resize": 32}, image)
-    assert cost_of(model) == pluralize(model)
+    assert cost_of(model) == counted(model)
     scores = numpy(model(images(2, image)))
     assert scores.shape == (2, 3)
     np.testing.assert_allclose(scores.sum(axis=1), 1.0, rtol=1e-5)
