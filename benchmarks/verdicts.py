@@ -2,9 +2,9 @@
 
     python -m benchmarks.verdicts [--experiments 1000]
 
-Each experiment is a search and its confirmation, simulated down to the single test image:
-30 trials of which the best of each kind are chosen, five arms and the plain network trained
-over seeds, a finite test set drawn anew, looks at 5, 8 and 12 seeds.
+Each experiment is a confirmation, simulated down to the single test image: five arms and the
+plain network trained over seeds, a finite test set drawn anew, looks at 5, 8 and 12 seeds. How
+a search chose the arms is left out: a confirmation reads none of its scores.
 """
 
 from __future__ import annotations
@@ -138,7 +138,6 @@ def _trainings(
     common = random.normal(size=seeds)  # what a seed does to all arms
     scores = 0.6 + NOISE * (noise * np.array(world.spread)[:, None] + common)
     scores[1] += world.effect * NOISE
-    # A search of 30 trials has chosen the arms before. Its scores choose, and are gone.
     if not world.image_effect:
         return scores, None
     difficulty = random.beta(1.2, 0.8, world.images)

@@ -4,7 +4,8 @@ Keras writes batch norm out: means, a variance as the mean of squares less the s
 mean, and the scaled map, each with a gradient that reads the whole feature map again.
 TensorFlow has it as one operation with one gradient, which it also joins with the ReLU that
 follows. A training step of ResNet-20 on one core takes a fifth less time with it, and has a
-quarter fewer operations to trace. (`benchmarks/training_step.py`, `docs/performance.md`)
+quarter fewer operations to trace. (`benchmarks/training_step.py`,
+`docs/development/performance-notes.md`)
 
 The layers stay Keras's own, in every file that is saved as well; only what they compute in
 a training step is exchanged.

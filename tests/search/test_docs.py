@@ -8,6 +8,7 @@ from pathlib import Path
 from hypermodels.backbones import families
 from hypermodels.backbones.foreign.application_table import APPLICATIONS
 from hypermodels.knobs import Knob
+from hypermodels.settings.configuration import STAGE_WORDS
 from search.space.definition import PLAIN_SECTIONS, PRESET_NAMES, tuned_sections
 from search.space.loading import parse_space
 
@@ -46,6 +47,8 @@ def test_every_choice_is_documented() -> None:
             page = applications if knob.name == "application" else text
             assert f"`{choice}`" in page or str(choice).isdigit(), (knob.name, choice)
     assert all(f"`{name}`" in text for name in PRESET_NAMES)
+    row = next(line for line in text.splitlines() if line.startswith("| `stages` |"))
+    assert all(f"`{word}`" in row for word in STAGE_WORDS)
 
 
 def test_every_family_is_documented_with_its_knobs_and_placements() -> None:
@@ -88,6 +91,6 @@ def test_the_example_of_stages_is_what_the_page_says() -> None:
 
 
 def test_readme_links_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), (page.name, target)
