@@ -15,6 +15,7 @@ import keras_tuner as kt
 from keras_tuner.engine.trial import Trial
 
 from hypermodels.hypermodel import AttentionHyperModel
+from hypermodels.knobs.renamed import OLD_NAMES
 from search.algorithms.base import Algorithm, Decisions
 from search.algorithms.trials import TrialSpec
 from search.errors import START_ANEW, RunDirectoryError
@@ -26,6 +27,14 @@ from search.storage.entries import ensure_folder, read_bytes
 from search.storage.files import storage_errors, write_text
 
 IDLE, STOPPED = "IDLE", "STOPPED"
+
+
+def view_text(state: dict[str, Any]) -> str:
+    """A view as its file has it: views from before a knob was renamed have its old name."""
+    text = json.dumps(state)
+    for new, old in OLD_NAMES.items():
+        text = text.replace(f'.{new}"', f'.{old}"')
+    return text
 
 
 class SearchOracle(kt.Oracle):
@@ -163,11 +172,11 @@ class SearchOracle(kt.Oracle):
         with storage_errors("a view for KerasTuner", run):
             folder = trial_folder(run, trial.trial_id)
             ensure_folder(folder)
-            _write_if_changed(folder / "trial.json", json.dumps(trial.get_state()))
+            _write_if_changed(folder / "trial.json", view_text(trial.get_state()))
 
     def _write_oracle(self, run: Path) -> None:
         with storage_errors("a view for KerasTuner", run):
-            _write_if_changed(run / "oracle.json", json.dumps(self.get_state()))
+            _write_if_changed(run / "oracle.json", view_text(self.get_state()))
             _write_if_changed(run / "tuner0.json", "{}")
         self._unwritten = 0
 

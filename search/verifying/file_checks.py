@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.data import open_prepared, open_test
-from search.driver.oracle import SearchOracle
+from search.driver.oracle import SearchOracle, view_text
 from search.runs.exported_files import changed_files
 from search.runs.layout import (
     best_folder,
@@ -81,7 +81,7 @@ def check_views(path: Path, oracle: SearchOracle, findings: Findings) -> None:
     for view, content in expected.items():
         findings.count("views")
         with findings.of(f"the view {view}"):
-            _check_view(view, len(view.parts) - len(path.parts) - 1, json.dumps(content), findings)
+            _check_view(view, len(view.parts) - len(path.parts) - 1, view_text(content), findings)
 
 
 def _check_view(path: Path, folders: int, text: str, findings: Findings) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hypermodels.knobs import Choice, KnobError
 from hypermodels.settings.configuration import Configuration, backbone_section, digest
+from search.driver.oracle import view_text
 from search.errors import SpaceError
 from search.messages import Assignment
 from search.runs.encoding import from_record, to_record
@@ -72,6 +73,13 @@ def test_a_journal_keeps_the_old_name() -> None:
     assert state.header.space == space
     assert state.trials["0000"].configuration.backbone == BACKBONE
     assert set(state.descriptions) == {digest(BACKBONE)}
+
+
+def test_a_view_keeps_the_old_name() -> None:
+    """Otherwise `verify` would find every view of an older run changed."""
+    assert view_text({"values": {"backbone.normalization": "none"}}) == (
+        '{"values": {"backbone.normalisation": "none"}}'
+    )
 
 
 @pytest.mark.parametrize("backbone", [BACKBONE, WRITTEN])
