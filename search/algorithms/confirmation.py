@@ -83,7 +83,7 @@ def trainings(
                 trial_id=name,
                 lineage=name,
                 slot=0,
-                candidate=Candidate(configuration, name),
+                candidate=Candidate(configuration, ""),
                 iteration=0,
                 bracket=0,
                 rung=0,

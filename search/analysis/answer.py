@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,7 +109,7 @@ def answer_of(state: RunState) -> RunAnswer | None:
     there = [number for number in range(len(arms)) if number not in lost]
     names = {number: arms[number].name for number in there}
     right = {
-        names[number]: np.array([_right(confirmation, number, seed) for seed in range(seeds)])
+        names[number]: np.array([confirmation.answers(number, seed) for seed in range(seeds)])
         for number in there
     }
     plain = next((arm.name for arm in arms if arm.role == PLAIN), "")
@@ -161,12 +160,6 @@ def _compare(
     scores = {name: right[name].mean(1) for name in (control, *arms)}
     images = {name: variance_of_images(right[name], right[control]) for name in arms}
     return compare(scores, control, alpha=error, image_variance=images)
-
-
-def _right(confirmation: ConfirmationState, arm: int, seed: int) -> np.ndarray:
-    scored = confirmation.scores[trial_id(arm, seed)]
-    packed = np.frombuffer(base64.b64decode(scored.right), dtype="uint8")
-    return np.unpackbits(packed)[: scored.images].astype(bool)
 
 
 def _result(

@@ -111,7 +111,7 @@ def confirm(
     confirmation.begin_look(more)
     assert run.state.confirmation is not None
     plan = run.state.confirmation.plan
-    total = len(confirmation.planned())
+    total = len(run.state.confirmation.planned())
     print_prose(
         console,
         f"Comparing {pluralize(len(plan.arms), 'arm')} over "

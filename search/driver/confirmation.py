@@ -13,7 +13,6 @@ from search.algorithms.confirmation import (
     confirmation_seeds,
     failed_arms,
     next_training,
-    trainings,
 )
 from search.algorithms.trials import TrialSpec
 from search.data import Progress
@@ -128,18 +127,13 @@ class Confirmation:
                 )
             self._run.record(LookBegun(look=state.looks + 1))
 
-    def planned(self) -> dict[str, TrialSpec]:
-        """The trainings of the looks so far, by name."""
-        plan = self._state.plan
-        seeds = plan.seeds[: plan.looks[self._state.looks - 1]]
-        arms = [arm.configuration for arm in self._state.arms()]
-        return dict(trainings(arms, seeds, plan.epochs))
-
     # ---- Book -------------------------------------------------------------------------
 
     def hand_out(self, worker: str) -> TrialSpec | None:
         """The training that an idle worker gets."""
-        found = next_training(self.planned(), self._state.outcomes, set(self._running.values()))
+        found = next_training(
+            self._state.planned(), self._state.outcomes, set(self._running.values())
+        )
         if found is not None:
             self._running[worker] = found.trial_id
         return found
@@ -147,7 +141,7 @@ class Confirmation:
     def waiting(self) -> bool:
         """Whether a training waits for a worker."""
         running = set(self._running.values())
-        return next_training(self.planned(), self._state.outcomes, running) is not None
+        return next_training(self._state.planned(), self._state.outcomes, running) is not None
 
     def release(self, worker: str) -> None:
         """Takes a training back from a worker that died."""
@@ -176,7 +170,7 @@ class Confirmation:
         lost = failed_arms(self._state.outcomes)
         names = [
             name
-            for name in self.planned()
+            for name in self._state.planned()
             if name not in self._state.scores and arm_of(name) not in lost
         ]
         purpose = f"look {look} of the confirmation"

@@ -14,6 +14,7 @@ from search.runs.journal import Record
 from search.runs.records import (
     BackboneDescribed,
     ConfirmationPlanned,
+    Entry,
     EpochTrained,
     LookBegun,
     ModelExported,
@@ -191,11 +192,11 @@ class RunState:
                 if self.confirmation is not None:
                     raise malformed(record, "the run has a confirmation already")
                 self.confirmation = ConfirmationState(entry)
+                self._confirmation(entry, record)
             case LookBegun():
-                self._confirmation(record).looks = entry.look
+                self._confirmation(entry, record).looks = entry.look
             case TestScored():
-                self._trial(entry.trial, record)
-                self._confirmation(record).scores[entry.trial] = entry
+                self._confirmation(entry, record).scores[entry.trial] = entry
             case SessionEnded():
                 self.sessions.append(entry)
             case BackboneDescribed():
@@ -214,11 +215,14 @@ class RunState:
 
     def _trials_of(self, entry: TrialStarted, record: Record) -> dict[str, TrialState]:
         """Where a trial belongs that is handed out: to the search, or to its confirmation."""
-        return self.trials if entry.seed is None else self._confirmation(record).trials
+        return self.trials if entry.seed is None else self._confirmation(entry, record).trials
 
-    def _confirmation(self, record: Record) -> ConfirmationState:
+    def _confirmation(self, entry: Entry, record: Record) -> ConfirmationState:
         if self.confirmation is None:
             raise malformed(record, "no confirmation was planned")
+        wrong = self.confirmation.contradiction(entry)
+        if wrong is not None:
+            raise malformed(record, wrong)
         return self.confirmation
 
     def _end(self, trial: TrialState) -> None:
