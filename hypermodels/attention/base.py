@@ -22,6 +22,9 @@ from hypermodels.seeds import derive_seed
 PACKAGE = "cbam_search"
 MapShape = tuple[int, int, int]
 """Height, width and channels of a feature map."""
+BLIND = "blind"
+"""A key of resolved attention settings, which no space has: gates that see no image. A
+confirmation sets it in an arm that shows what the gates' own weights do without looking."""
 SHIFT = "shift"
 """The name under which `attend` returns what is added and not multiplied."""
 
@@ -38,6 +41,8 @@ class AttentionLayer(keras.layers.Layer):
 
     Args:
         seed: Integer or `None`, from which the initial weights are derived.
+        blind: Boolean, whether the gates are those of a map of ones and not of the input. The
+            layer then has the same weights and applies gates that no image changes.
         **kwargs: The knobs by name, each of which becomes an attribute, and what every
             Keras layer takes.
 
@@ -51,10 +56,10 @@ class AttentionLayer(keras.layers.Layer):
     fast_call: ClassVar[Callable[[Any, Any], Any] | None] = None
     """A method that gives what `attend` gives while training, in fewer passes, or `None`."""
 
-    def __init__(self, *, seed: int | None = None, **kwargs: Any) -> None:
+    def __init__(self, *, seed: int | None = None, blind: bool = False, **kwargs: Any) -> None:
         given = {knob.name: kwargs.pop(knob.name, knob.default) for knob in self.knobs}
         super().__init__(**kwargs)
-        self.seed = seed
+        self.seed, self.blind = seed, blind
         for knob in self.knobs:
             try:
                 setattr(self, knob.name, knob.accept(given[knob.name]))
@@ -68,7 +73,9 @@ class AttentionLayer(keras.layers.Layer):
 
     def part(self, kind: type[AttentionLayer], name: str, **fixed: Value) -> Any:
         """A mechanism within this one, with the knobs that the two share."""
-        shared = {each.name: getattr(self, each.name, each.default) for each in kind.knobs}
+        shared: dict[str, Any] = {
+            each.name: getattr(self, each.name, each.default) for each in kind.knobs
+        }
         seed, dtype = self.seed_for(name), self.dtype_policy
         return kind(**{**shared, **fixed}, seed=seed, dtype=dtype, name=name)
 
@@ -101,9 +108,22 @@ class AttentionLayer(keras.layers.Layer):
         raise TypeError(f"{type(self).__name__} must define attend(inputs, training)")
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if self.blind:
+            return self._call_blind(inputs, training)
         if self.fast_call is not None and fast_path_applies(inputs, training):
             return self.fast_call(inputs)
         return self.attend(inputs, training)[0]
+
+    def _call_blind(self, inputs: Any, training: bool | None) -> Any:
+        """The input times the gates of a map of ones, plus the shift of one."""
+        gates = self.attend(keras.ops.ones_like(inputs), training)[1]
+        shift = gates.pop(SHIFT, None)
+        outputs = keras.ops.cast(inputs, "float32")
+        for gate in gates.values():
+            outputs = outputs * gate
+        if shift is not None:
+            outputs = outputs + shift
+        return keras.ops.cast(outputs, inputs.dtype)
 
     def gates(self, inputs: Any) -> dict[str, Any]:
         """The gates that the layer would apply to the feature map `inputs`."""
@@ -115,7 +135,8 @@ class AttentionLayer(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         own = {knob.name: getattr(self, knob.name) for knob in self.knobs}
-        return {**super().get_config(), "seed": self.seed, **own}
+        blind = {BLIND: True} if self.blind else {}  # as earlier versions wrote it, otherwise
+        return {**super().get_config(), "seed": self.seed, **blind, **own}
 
     @staticmethod
     def parameters(shape: MapShape, settings: Mapping[str, Value]) -> int:
@@ -184,7 +205,8 @@ class Mechanism:
         """
         if self.layer is None:
             raise ValueError(f"attention type {self.name!r} adds no layer")
-        return self.layer(**self.settings(attention), name=name, seed=seed)
+        blind = bool(attention.get(BLIND, False))
+        return self.layer(**self.settings(attention), name=name, seed=seed, blind=blind)
 
 
 _MECHANISMS: Registry[Mechanism] = Registry("attention type", "types")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hypermodels.attention import AttentionLayer, Mechanism, get_mechanism
-from hypermodels.attention.base import MapShape
+from hypermodels.attention.base import BLIND, MapShape
 from hypermodels.errors import BackboneError
 from hypermodels.image import ImageSpec
 from hypermodels.knobs import Value
@@ -181,7 +181,8 @@ class _Attended:
     def signature(self) -> list[Any]:
         tap = self.insertion.tap
         own = self.layer.signature(self.shape, self.settings)
-        return [tap.layer, tap.side, tap.index, self.layer.__name__, own]
+        blind = [BLIND] if self.attention.get(BLIND) else []
+        return [tap.layer, tap.side, tap.index, self.layer.__name__, own, *blind]
 
 
 def _attention_infeasible(attended: list[_Attended]) -> str | None:

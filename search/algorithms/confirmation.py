@@ -15,8 +15,9 @@ from search.algorithms.trials import Candidate, Outcomes, TrialSpec
 
 MOST_ARMS = 99
 
-PLAIN, TWIN, ATTENTION = "plain", "twin", "attention"
-"""Roles of arms: without attention as tuned best; the winner's recipe without attention; with."""
+PLAIN, TWIN, BLIND, ATTENTION = "plain", "twin", "blind", "attention"
+"""Roles of arms: without attention, as tuned best; the winner's recipe without attention; the
+winner with gates that see no image; with attention."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Arm:
 
     Args:
         name: String, unique in its confirmation.
-        role: String, `"plain"`, `"twin"` or `"attention"`.
+        role: String, `"plain"`, `"twin"`, `"blind"` or `"attention"`.
         configuration: The `Configuration`.
     """
 

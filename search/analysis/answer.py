@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from search.algorithms.confirmation import (
     ATTENTION,
+    BLIND,
     PLAIN,
     TWIN,
     Arm,
     failed_arms,
     trial_id,
 )
-from search.analysis.comparison import Comparison, compare
+from search.analysis.comparison import Comparison, Difference, compare
 from search.analysis.image_noise import noise_floor, variance_of_images
 from search.analysis.looks import spent_error
 from search.analysis.resolution import expected_best, resolvable_difference
@@ -64,8 +66,9 @@ class RunAnswer:
         failed: Sentences on arms without an answer.
         comparison: All arms with attention against the control.
         answer: The `Verdict` that stands for all.
-        explained: The winner against the network without attention and with its recipe, or
-            `None` where that is the control.
+        explained: The winner against what explains it, by that arm's role: the network without
+            attention and with its recipe (`"twin"`, unless that is the control), and itself
+            with gates that see no image (`"blind"`).
         noise: Float, between seeds, as two trainings of the control tell it.
         resolvable: Float, the smallest difference that this look would see 8 times in 10.
         shrunk: Float or `None`, how much less the winner's accuracy is on validation images
@@ -82,7 +85,7 @@ class RunAnswer:
     failed: tuple[str, ...]
     comparison: Comparison
     answer: Verdict
-    explained: Verdict | None
+    explained: Mapping[str, Verdict]
     noise: float
     resolvable: float
     shrunk: float | None
@@ -119,11 +122,13 @@ def answer_of(state: RunState) -> RunAnswer | None:
     error = spent_error(plan.looks)[look - 1]
     comparison = _compare(right, plain, attended, error)
     verdicts = {name: verdict_of(comparison, name, plan.margin) for name in attended}
-    twin = next((arms[number].name for number in there if arms[number].role == TWIN), None)
     winner = next((arm.name for arm in arms if arm.role == ATTENTION), "")
-    explained = None
-    if twin is not None and winner in right:
-        explained = verdict_of(_compare(right, twin, [winner], error), winner, plan.margin)
+    others = {
+        arms[number].role: arms[number].name
+        for number in there
+        if arms[number].role in (TWIN, BLIND) and winner in right
+    }
+    explained = _explained(right, winner, others, error, plan.margin)
     noise = noise_floor(right[plain][0], right[plain][1])
     return RunAnswer(
         look=look,
@@ -137,7 +142,7 @@ def answer_of(state: RunState) -> RunAnswer | None:
         ),
         failed=tuple(_failure(confirmation, arms, number) for number in sorted(lost)),
         comparison=comparison,
-        answer=overall(list(verdicts.values()), [explained] if explained else []),
+        answer=overall(list(verdicts.values()), [explained[TWIN]] if TWIN in explained else []),
         explained=explained,
         noise=noise,
         resolvable=resolvable_difference(comparison.noise, seeds, len(attended), error),
@@ -160,6 +165,29 @@ def _compare(
     scores = {name: right[name].mean(1) for name in (control, *arms)}
     images = {name: variance_of_images(right[name], right[control]) for name in arms}
     return compare(scores, control, alpha=error, image_variance=images)
+
+
+def _explained(
+    right: dict[str, np.ndarray],
+    winner: str,
+    others: Mapping[str, str],
+    error: float,
+    margin: float,
+) -> dict[str, Verdict]:
+    """The winner against each of the other arms: one family, with the winner as its control."""
+    if not others:
+        return {}
+    family = _compare(right, winner, list(others.values()), error)
+    turned = replace(family, differences=tuple(_turned(each) for each in family.differences))
+    return {
+        role: replace(verdict_of(turned, name, margin), arm=winner)
+        for role, name in others.items()
+    }
+
+
+def _turned(found: Difference) -> Difference:
+    """A difference seen from the other side."""
+    return replace(found, mean=-found.mean, low=-found.high, high=-found.low)
 
 
 def _result(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from hypermodels.attention.base import BLIND as BLIND_KEY
 from hypermodels.knobs import Value
 from hypermodels.networks.cost import CostModel, signature_of
 from hypermodels.settings.configuration import Configuration, sections
-from search.algorithms.confirmation import ATTENTION, PLAIN, TWIN, Arm
+from search.algorithms.confirmation import ATTENTION, BLIND, PLAIN, TWIN, Arm
 from search.runs.state import RunState, TrialState
 from search.space.space import Space
 from search.text import pluralize
@@ -19,8 +20,9 @@ def arms_of_search(
     """The arms that a search's answer needs.
 
     The best configuration of each kind of attention, at most `top` of them, the published
-    presets that the space names, and the network without attention twice: with the best
-    recipe that the search found for it, which is the control, and with the winner's recipe.
+    presets that the space names, the network without attention twice (with the best recipe
+    that the search found for it, which is the control, and with the winner's recipe), and the
+    winner with gates that see no image.
 
     Args:
         space: The `Space`.
@@ -57,6 +59,7 @@ def arms_of_search(
     arms = [Arm("none", PLAIN, plain.configuration if plain else twin), *found]
     if found:
         arms.append(Arm("none, recipe of the winner", TWIN, twin))
+        arms.append(Arm(f"{found[0].name}, blind", BLIND, without_sight(winner)))
     for name in space.presets:
         if name != "none":
             preset = space.preset_configuration(name)
@@ -97,6 +100,12 @@ def without_attention(configuration: Configuration) -> Configuration:
     return Configuration(
         configuration.backbone, attention.resolve({"type": "none"}, {}), configuration.recipe
     )
+
+
+def without_sight(configuration: Configuration) -> Configuration:
+    """The same network, whose gates are those of a map of ones: they see no image."""
+    attention = {**configuration.attention, BLIND_KEY: True}
+    return Configuration(configuration.backbone, attention, configuration.recipe)
 
 
 def _distinct(

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from search.algorithms.confirmation import TWIN
 from search.analysis.answer import RunAnswer
 from search.analysis.comparison import Difference
 from search.analysis.verdict import Answer, Verdict
@@ -68,12 +69,7 @@ def sentences(run: Path, answer: RunAnswer) -> list[str]:
     """What the look says, a sentence or two a line."""
     seeds = answer.comparison.seeds
     said = [_headline(answer.answer, answer)]
-    if answer.explained is not None:
-        found = answer.explained.difference
-        said.append(
-            f"With the winner's own recipe, {printable(answer.explained.arm)} differs from no "
-            f"attention by {_signed(found.mean)} points ({_interval(found)})."
-        )
+    said += [_explanation(role, verdict) for role, verdict in answer.explained.items()]
     said.append(
         f"Test accuracy on {answer.images:,} images over {seeds} seeds that the search never "
         f"used; look {answer.look} of {len(answer.looks)}, which may claim a difference that is "
@@ -127,7 +123,9 @@ def answer_record(answer: RunAnswer) -> dict[str, Any]:
         "resolvable": answer.resolvable,
         "shrunk": answer.shrunk,
         "selection": answer.selection,
-        "winner_recipe": _verdict_record(answer.explained),
+        "explained": {
+            role: _verdict_record(verdict) for role, verdict in answer.explained.items()
+        },
         "failed": list(answer.failed),
         "arms": [
             {
@@ -162,7 +160,7 @@ def _verdict_record(verdict: Verdict | None) -> dict[str, Any] | None:
 def _headline(verdict: Verdict, answer: RunAnswer) -> str:
     found, arm = verdict.difference, printable(verdict.arm)
     against = "no attention"
-    if verdict is answer.explained:
+    if verdict is answer.explained.get(TWIN):
         against = "no attention with the same recipe, though it differs from the best without"
     size = f"{against}, {_signed(found.mean)} points ({_interval(found)})"
     if verdict.answer is Answer.HELPS:
@@ -188,6 +186,20 @@ def _headline(verdict: Verdict, answer: RunAnswer) -> str:
     else:
         then = f"About {pluralize(more, 'more seed')} would tell."
     return f"Cannot tell yet whether attention helps here: {arm} against {size}. {then}"
+
+
+def _explanation(role: str, verdict: Verdict) -> str:
+    found, arm = verdict.difference, printable(verdict.arm)
+    size = f"{_signed(found.mean)} points ({_interval(found)})"
+    if role == TWIN:
+        return f"With the recipe of {arm}, attention changes test accuracy by {size}."
+    so = {
+        Answer.HELPS: "what it gains, it gains by looking at the image",
+        Answer.HURTS: "looking at the image costs accuracy",
+        Answer.SAME: "looking at the image changes nothing that matters",
+        Answer.UNKNOWN: "whether looking at the image matters cannot be told yet",
+    }[verdict.answer]
+    return f"Against the same gates without sight of the image, {arm} has {size}: {so}."
 
 
 def _signed(share: float) -> str:

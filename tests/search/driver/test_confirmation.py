@@ -47,6 +47,10 @@ def test_the_main_command_ends_with_an_answer(confirmed: Path) -> None:
     assert arms["none"]["role"] == "plain" and arms["none"]["verdict"] is None
     attended = [arm for arm in answer["arms"] if arm["role"] == "attention"]
     assert len(attended) == 1
+    blind = [arm for arm in answer["arms"] if arm["role"] == "blind"]
+    assert len(blind) == 1 and blind[0]["parameters"] == attended[0]["parameters"]
+    assert blind[0]["accuracy"] != attended[0]["accuracy"]
+    assert set(answer["explained"]) >= {"blind"}
     verdict = attended[0]["verdict"]
     assert verdict["low"] <= verdict["mean"] <= verdict["high"]
     markdown = (confirmed / "answer.md").read_text()
