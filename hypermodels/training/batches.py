@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypermodels.knobs import Value
+from hypermodels.training.augmentation import cropped, flipped
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
@@ -79,34 +80,3 @@ class BatchSource:
                 images = flipped(images, flips[chosen])
             labels = self.labels[chosen]
             yield images, one_hot[labels] if labels.ndim == 1 else labels
-
-
-def flipped(images: np.ndarray, flips: np.ndarray) -> np.ndarray:
-    """Mirrors the images chosen by the boolean array `flips` left to right."""
-    result = images.copy()
-    result[flips] = images[flips, :, ::-1]
-    return result
-
-
-def cropped(images: np.ndarray, offsets: np.ndarray, padding: int) -> np.ndarray:
-    """Pads each image with black and cuts a window of its own size out of it.
-
-    Args:
-        images: Array `(batch, height, width, channels)`.
-        offsets: Integer array `(batch, 2)`, row and column of each window's corner, from
-            0 to `2 * padding`.
-        padding: Integer, pixels on every side.
-
-    Returns:
-        An array of the shape and type of `images`.
-    """
-    _, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    # A loop over windows, which are few and large, takes an eighth of the time of indexing
-    # with arrays, which does something for every pixel.
-    corners = offsets.tolist()
-    windows = [
-        image[row : row + height, column : column + width]
-        for image, (row, column) in zip(padded, corners, strict=True)
-    ]
-    return np.stack(windows)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hypermodels.training.batches import BatchSource, cropped, flipped
+from hypermodels.training.augmentation import cropped, flipped
+from hypermodels.training.batches import BatchSource
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (23, 5, 7, 3), dtype="uint8")
