@@ -12,7 +12,9 @@ from rich.console import Console
 from hypermodels.networks.cost import CostModel
 from search.algorithms.confirmation import Arm
 from search.analysis.answer import RunAnswer, answer_of
-from search.analysis.looks import LOOKS, planned_looks
+from search.analysis.image_noise import expected_noise
+from search.analysis.looks import LOOKS, planned_looks, spent_error
+from search.analysis.resolution import resolvable_difference
 from search.candidates.arms import arms_of_search
 from search.cli.common import absolute, check_readable, console_of, executor_of
 from search.display.answer import answer_record, print_answer, write_answer
@@ -119,6 +121,8 @@ def confirm(
         f"{', '.join(str(arm['name']) for arm in plan.arms)}.",
     )
     print_notices(console, plan.notices)
+    if not run.state.confirmation.outcomes:
+        print_prose(console, _beforehand(run, len(plan.arms), plan.looks[0]))
     narrator = Narrator(signals.check)
     confirmation.run(ConfirmationProgress(run, total, console), narrator)
     answer = answer_of(run.state)
@@ -131,6 +135,21 @@ def confirm(
         )
     write_answer(run.path, answer)
     return answer
+
+
+def _beforehand(run: Run, arms: int, seeds: int) -> str:
+    """What the first look can see at most, said before anything is spent on it."""
+    best = next(run.state.best_first(), None)
+    known = best is not None and run.state.objective == "val_accuracy"
+    accuracy = float(best.score or 0.5) if best is not None and known else 0.5
+    noise = expected_noise(accuracy, run.info.test_count)
+    error = spent_error(planned_looks(seeds))[0]
+    smallest = resolvable_difference(noise, seeds, arms - 1, error)
+    return (
+        f"With {run.info.test_count:,} test images and {pluralize(seeds, 'seed')}, the first look "
+        f"sees a difference of {100 * smallest:.1f} points 8 times in 10, smaller ones where the "
+        "networks err on the same images. More test images or more seeds show smaller ones still."
+    )
 
 
 def say(console: Console, run: Run, answer: RunAnswer, *, as_json: bool) -> int:
