@@ -83,8 +83,8 @@ def sentences(run: Path, answer: RunAnswer) -> list[str]:
     )
     if answer.shrunk is not None:
         said.append(
-            f"The search's best had {100 * answer.shrunk:+.2f} points more on the validation "
-            f"images than the same configuration with fresh seeds; selection alone explains "
+            f"The search's best was {100 * answer.shrunk:+.2f} points on the validation "
+            f"images against itself with fresh seeds; selection alone explains "
             f"about {100 * answer.selection:.2f}."
         )
     said += answer.failed
