@@ -110,9 +110,8 @@ def compare(
             f"A comparison takes at least two seeds and an arm beside the control, got "
             f"{seeds} seeds and the arms {arms}."
         )
-    residuals = table - table.mean(1, keepdims=True) - table.mean(0) + table.mean()
     degrees = float(count * (seeds - 1))
-    variance = float((residuals**2).sum() / degrees)
+    variance = float(pooled_variance(table))
     if variance < 1e-24:  # rounding of scores that are equal in every seed
         variance = 0.0
     pairs = table[1:] - table[0]
@@ -170,6 +169,21 @@ class _Noise:
         if not self.variance:  # scores that never vary say nothing of how they would
             return float("inf")
         return critical_value(alpha, self.comparisons, self.degrees) * math.sqrt(self.variance)
+
+
+def pooled_variance(scores: np.ndarray) -> np.ndarray:
+    """The variance of a score within its seed: that of a block design, pooled over the arms.
+
+    Args:
+        scores: Array `(..., arms, seeds)`.
+
+    Returns:
+        An array `(...)`.
+    """
+    arms, seeds = scores.shape[-2:]
+    residuals = scores - scores.mean(-1, keepdims=True) - scores.mean(-2, keepdims=True)
+    residuals += scores.mean((-2, -1), keepdims=True)
+    return np.asarray((residuals**2).sum((-2, -1)) / ((arms - 1) * (seeds - 1)))
 
 
 def adjusted_p(t: float, comparisons: int, degrees: float) -> float:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from scipy import integrate, special
 
-from search.analysis.comparison import critical_value
+from search.analysis.comparison import critical_value, pooled_variance
 
 POWER = 0.8
 """How often a difference of the size that is called resolvable would be seen."""
@@ -48,9 +48,7 @@ def _resolvable(seeds: int, comparisons: int, alpha: float) -> float:
         return (critical + float(special.ndtri(POWER))) * math.sqrt(2 / seeds)
     random = np.random.default_rng(0)
     scores = random.normal(size=(_DRAWS, comparisons + 1, seeds))
-    residuals = scores - scores.mean(2, keepdims=True) - scores.mean(1, keepdims=True)
-    residuals += scores.mean((1, 2), keepdims=True)
-    pooled = 2 * (residuals**2).sum((1, 2)) / (comparisons * (seeds - 1))
+    pooled = 2 * pooled_variance(scores)
     pair = scores[:, 1] - scores[:, 0]
     half = critical * np.sqrt(np.maximum(pooled, pair.var(1, ddof=1)) / seeds)
     return float(np.quantile(half - pair.mean(1), POWER))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from hypermodels.attention.base import BLIND as BLIND_KEY
 from hypermodels.knobs import Value
 from hypermodels.networks.cost import CostModel, signature_of
-from hypermodels.settings.configuration import Configuration, sections
+from hypermodels.settings.configuration import Configuration
 from search.algorithms.confirmation import ATTENTION, BLIND, PLAIN, TWIN, Arm
 from search.runs.state import RunState, TrialState
+from search.space.definition import tuned_sections
 from search.space.space import Space
 from search.text import pluralize
 
@@ -96,10 +98,8 @@ def arms_of_space(space: Space, costs: CostModel) -> tuple[list[Arm], list[str]]
 
 def without_attention(configuration: Configuration) -> Configuration:
     """The same network and recipe without attention."""
-    attention = next(section for section in sections() if section.name == "attention")
-    return Configuration(
-        configuration.backbone, attention.resolve({"type": "none"}, {}), configuration.recipe
-    )
+    attention = tuned_sections()["attention"].resolve({"type": "none"}, {})
+    return Configuration(configuration.backbone, attention, configuration.recipe)
 
 
 def without_sight(configuration: Configuration) -> Configuration:
@@ -128,11 +128,10 @@ def _distinct(
 
 def _combinations(space: Space) -> Iterator[Mapping[str, Value]]:
     """Every combination of the values that attention's tuned knobs have."""
-    found: list[dict[str, Value]] = [{}]
-    for name, (_, _, domain) in space.tuned().items():
-        values = domain.values if name.startswith("attention.") else ()  # type: ignore[union-attr]
-        found = [{**before, name: value} for before in found for value in values]
-    yield from found
+    # A comparison tunes nothing but attention, and no range: `cli/compare.py` sees to it.
+    tuned = {name: domain.values for name, (_, _, domain) in space.tuned().items()}  # type: ignore[union-attr]
+    for values in product(*tuned.values()):
+        yield dict(zip(tuned, values, strict=True))
 
 
 def _named(space: Space, configuration: Configuration) -> str:

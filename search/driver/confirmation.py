@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from hypermodels.networks.cost import CostModel
@@ -16,7 +15,8 @@ from search.algorithms.confirmation import (
 )
 from search.algorithms.trials import TrialSpec
 from search.data import Progress
-from search.driver.assigning import assignment_of
+from search.driver.assigning import assignment_of, restore_checkpoint
+from search.driver.retention import discard
 from search.driver.signals import Signals
 from search.driver.single_task import run_to_end
 from search.driver.trial_loop import Listener, TrialLoop, log_of
@@ -24,8 +24,7 @@ from search.errors import SearchFailedError, UsageError
 from search.executors.base import Executor
 from search.messages import Task
 from search.runs.confirmation import ConfirmationState
-from search.runs.layout import checkpoint_path, fence_path
-from search.runs.records import ConfirmationPlanned, LookBegun, TestRead, TestScored
+from search.runs.records import ConfirmationPlanned, LookBegun, TestRead, TestScored, now
 from search.runs.run import Run
 
 
@@ -70,7 +69,7 @@ def plan_confirmation(
             margin=margin,
             selected_from=sum(trial.epochs == epochs for trial in run.state.best_first()),
             notices=list(notices),
-            time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            time=now(),
         )
     )
 
@@ -131,17 +130,18 @@ class Confirmation:
 
     def hand_out(self, worker: str) -> TrialSpec | None:
         """The training that an idle worker gets."""
-        found = next_training(
-            self._state.planned(), self._state.outcomes, set(self._running.values())
-        )
+        found = self._next()
         if found is not None:
             self._running[worker] = found.trial_id
         return found
 
     def waiting(self) -> bool:
         """Whether a training waits for a worker."""
+        return self._next() is not None
+
+    def _next(self) -> TrialSpec | None:
         running = set(self._running.values())
-        return next_training(self._state.planned(), self._state.outcomes, running) is not None
+        return next_training(self._state.planned(), self._state.outcomes, running)
 
     def release(self, worker: str) -> None:
         """Takes a training back from a worker that died."""
@@ -175,24 +175,17 @@ class Confirmation:
         ]
         purpose = f"look {look} of the confirmation"
         if not any(read.purpose == purpose for read in self._run.state.test_reads):
-            moment = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-            self._run.record(TestRead(purpose=purpose, time=moment))
+            self._run.record(TestRead(purpose=purpose, time=now()))
         for number, name in enumerate(names):
-            check = partial(progress, "Reading the test images", number, len(names))
-            self._score(name, check)
+            self._score(name, progress, number, len(names))
 
-    def _score(self, name: str, check: Callable[[], object]) -> None:
-        assignment = assignment_of(self._run, self._state.trials[name].spec)
-        log = log_of(self._run, name)
-        checkpoint = checkpoint_path(self._run.path, name)
-        if not checkpoint.exists():
-            # Somebody deleted it; the same training gives the same state once more.
-            again = Task("search.worker.train:train", assignment, name, assignment.threads, log)
-            what = f"training {name} again failed"
-            run_to_end(self._executor, again, check, what, SearchFailedError)
+    def _score(self, name: str, progress: Progress, number: int, count: int) -> None:
+        spec, log = self._state.trials[name].spec, log_of(self._run, name)
+        restore_checkpoint(self._run, spec, self._executor, progress, log, SearchFailedError)
+        assignment = assignment_of(self._run, spec)
         task = Task("search.worker.score:score", assignment, name, assignment.threads, log)
+        check = partial(progress, "Reading the test images", number, count)
         what = f"scoring the test images with {name} failed"
         found = run_to_end(self._executor, task, check, what, SearchFailedError)
         self._run.record(TestScored(trial=name, **found))
-        checkpoint.unlink(missing_ok=True)
-        fence_path(self._run.path, name).unlink(missing_ok=True)
+        discard(self._run, name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import yaml
 
 from search.data import Progress
-from search.driver.assigning import assignment_of
+from search.driver.assigning import assignment_of, restore_checkpoint
 from search.driver.single_task import run_to_end
 from search.errors import ExportError, SearchFailedError
 from search.executors.base import Executor
@@ -21,8 +20,8 @@ from search.imports.keras_in_driver import keras_backend
 from search.messages import Assignment, ExportRequest, Task
 from search.runs.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
 from search.runs.exported_files import exported_files
-from search.runs.layout import best_folder, checkpoint_path
-from search.runs.records import ModelExported, TestRead
+from search.runs.layout import best_folder
+from search.runs.records import ModelExported, TestRead, now
 from search.runs.run import Run
 from search.runs.state import TrialState
 from search.storage.entries import kind_of, remove
@@ -74,12 +73,8 @@ def export_best(run: Run, executor: Executor, progress: Progress) -> Exported:
         assignment, float(best.score or 0.0), target.resolve(), keras_backend()
     )
     exporting = f"Exporting trial {best.trial_id}"
-    if not checkpoint_path(run.path, best.lineage).exists():
-        # Somebody deleted it; the same training gives the same state once more.
-        task = _task("search.worker.train:train", assignment, assignment, run)
-        training = f"Training trial {best.trial_id} again"
-        check = partial(progress, training, 0, 1)
-        run_to_end(executor, task, check, f"{training} failed", ExportError)
+    log = run.path / "export.log"
+    restore_checkpoint(run, best.spec, executor, progress, log, ExportError)
     metrics: dict[str, Any] = {
         "trial": best.trial_id,
         "objective": run.state.objective,
@@ -114,7 +109,7 @@ def _record_test_read(run: Run, trial_id: str) -> None:
         TestRead(
             trial=trial_id,
             purpose=f"export of trial {trial_id}{again}",
-            time=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            time=now(),
         )
     )
 

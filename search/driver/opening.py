@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from search.runs.layout import (
     lock_path,
     refuse_strange_entries,
 )
-from search.runs.records import BackboneDescribed, RunBegan, SearchExtended
+from search.runs.records import BackboneDescribed, RunBegan, SearchExtended, now
 from search.runs.resume_guard import backbone_files, guard, versions
 from search.runs.run import Run
 from search.runs.source_guard import check_same, check_source
@@ -202,5 +201,5 @@ def _header(space: Space, info: PreparedInfo, notices: list[str]) -> RunBegan:
         versions=versions(),
         files=backbone_files(space),
         notices=notices,
-        started=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        started=now(),
     )

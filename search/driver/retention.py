@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Set
 
-from search.runs.layout import checkpoints, fence_path
+from search.runs.layout import checkpoint_path, checkpoints, fence_path
 from search.runs.run import Run
 
 
@@ -31,10 +31,14 @@ def discard_unneeded(run: Run, resumable: Set[str], keep: int) -> None:
     unread = confirmation.unread() if confirmation else frozenset()
     for path in checkpoints(run.path):
         if path.stem not in resumable and path.stem not in best and path.stem not in unread:
-            # A file that cannot be deleted costs room and nothing else.
-            with contextlib.suppress(OSError):
-                path.unlink()
-                fence_path(run.path, path.stem).unlink(missing_ok=True)
+            discard(run, path.stem)
+
+
+def discard(run: Run, lineage: str) -> None:
+    """Deletes the checkpoint of a lineage; one that cannot be deleted costs room, no more."""
+    with contextlib.suppress(OSError):
+        checkpoint_path(run.path, lineage).unlink(missing_ok=True)
+        fence_path(run.path, lineage).unlink(missing_ok=True)
 
 
 def bytes_kept(run: Run) -> int:

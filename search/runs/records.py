@@ -7,6 +7,7 @@ Ids become names of files, numbers become sizes: both are looked at here, once, 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
@@ -287,6 +288,11 @@ class SessionEnded(Entry):
     workers: Annotated[int, integer(1, 10**6)]
     seconds: Annotated[float, number]
     driver_seconds: Annotated[float, number]
+
+
+def now() -> str:
+    """The time as entries have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
 
 
 ENTRIES: Mapping[str, type[Entry]] = {kind.type: kind for kind in Entry.__subclasses__()}

@@ -28,13 +28,13 @@ from search.data import PreparedData, Split, constant_answer, counts_of, open_pr
 from search.errors import ExportError
 from search.messages import ExportRequest
 from search.runs.export_formats import EXPECTED, KERAS_FILE, SAVED_MODEL, WEIGHTS
-from search.runs.layout import checkpoint_path, data_folder
+from search.runs.layout import data_folder
 from search.space.image_spec import image_spec
-from search.worker.checkpoint import load_checkpoint
 from search.worker.saved_model import load_served, save_for_tensorflow, scores_of
 from search.worker.train import (
     Report,
     compiled_model,
+    load_finished,
     predict,
     use_averaged_weights,
     validate,
@@ -187,16 +187,7 @@ def _test(request: ExportRequest) -> Split:
 def _trained(request: ExportRequest, model: keras.Model, data: PreparedData) -> dict[str, float]:
     """Brings a model to the state of its trial; returns its validation metrics."""
     assignment = request.assignment
-    curve = load_checkpoint(
-        checkpoint_path(assignment.run_directory, assignment.lineage),
-        model,
-        assignment.training(data.info.fingerprint),
-    )
-    if len(curve) != assignment.epochs:
-        raise ExportError(
-            f"the checkpoint of trial {assignment.trial_id} stands at epoch {len(curve)}, not "
-            f"at {assignment.epochs}: its training goes on. Finish the search first."
-        )
+    load_finished(assignment, model, data)
     validation = validate(model, data.validation)
     if abs(validation[assignment.objective] - request.score) > 1e-6:
         raise ExportError(

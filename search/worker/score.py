@@ -9,11 +9,16 @@ import numpy as np
 
 from hypermodels.settings.configuration import Configuration
 from search.data import open_prepared, open_test
-from search.errors import ExportError
 from search.messages import Assignment
-from search.runs.layout import checkpoint_path, data_folder
-from search.worker.checkpoint import load_checkpoint
-from search.worker.train import Report, compiled_model, predict, use_averaged_weights
+from search.runs.layout import data_folder
+from search.worker.train import (
+    Report,
+    compiled_model,
+    figures_of,
+    load_finished,
+    predict,
+    use_averaged_weights,
+)
 
 
 def score(assignment: Assignment, report: Report) -> dict[str, Any]:
@@ -32,24 +37,13 @@ def score(assignment: Assignment, report: Report) -> dict[str, Any]:
     """
     data = open_prepared(data_folder(assignment.run_directory))
     model = compiled_model(assignment, data, Configuration.from_dict(assignment.configuration))
-    curve = load_checkpoint(
-        checkpoint_path(assignment.run_directory, assignment.lineage),
-        model,
-        assignment.training(data.info.fingerprint),
-    )
-    if len(curve) != assignment.epochs:
-        raise ExportError(
-            f"the checkpoint of {assignment.trial_id} stands at epoch {len(curve)}, not at "
-            f"{assignment.epochs}"
-        )
+    load_finished(assignment, model, data)
     use_averaged_weights(model)
     test = open_test(data_folder(assignment.run_directory))
     scores = predict(model, test.images)
     right = scores.argmax(axis=1) == test.labels
-    true = scores[np.arange(len(scores)), test.labels].astype("float64")
     return {
-        "accuracy": float(right.mean()),
-        "loss": float(-np.log(np.maximum(true, 1e-7)).mean()),
+        **figures_of(scores, test.labels),
         "images": len(right),
         "right": base64.b64encode(np.packbits(right).tobytes()).decode("ascii"),
     }

@@ -16,7 +16,7 @@ from hypermodels.training.batches import BatchSource, steps_per_epoch
 from hypermodels.training.epoch import EpochSteps
 from hypermodels.training.model import training_model
 from search.data import PreparedData, Split, open_prepared
-from search.errors import CbamSearchError
+from search.errors import CbamSearchError, ExportError
 from search.messages import Assignment
 from search.runs.layout import checkpoint_path, data_folder, fence_path
 from search.space.image_spec import image_spec
@@ -96,6 +96,22 @@ def train(assignment: Assignment, report: Report) -> dict[str, Any]:
     return {"profile": watch.seconds}
 
 
+def load_finished(assignment: Assignment, model: keras.Model, data: PreparedData) -> None:
+    """Brings a compiled model to the state at the end of its training.
+
+    Raises:
+        ExportError: If the checkpoint does not stand at the training's last epoch.
+        RunDirectoryError: If the checkpoint that is there is not of this training.
+    """
+    path = checkpoint_path(assignment.run_directory, assignment.lineage)
+    curve = load_checkpoint(path, model, assignment.training(data.info.fingerprint))
+    if len(curve) != assignment.epochs:
+        raise ExportError(
+            f"the checkpoint of trial {assignment.trial_id} stands at epoch {len(curve)}, not "
+            f"at {assignment.epochs}: its training goes on. Finish the search first."
+        )
+
+
 def compiled_model(
     assignment: Assignment, data: PreparedData, configuration: Configuration
 ) -> keras.Model:
@@ -133,10 +149,15 @@ def validate(model: keras.Model, split: Split) -> dict[str, float]:
     scores = predict(model, split.images)
     for variable, value in raw:
         variable.assign(value)
-    true = scores[np.arange(len(scores)), split.labels].astype("float64")
+    return {f"val_{name}": value for name, value in figures_of(scores, split.labels).items()}
+
+
+def figures_of(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """The `loss` (cross-entropy without label smoothing) and `accuracy` of class scores."""
+    true = scores[np.arange(len(scores)), labels].astype("float64")
     return {
-        "val_loss": float(-np.log(np.maximum(true, 1e-7)).mean()),
-        "val_accuracy": float((scores.argmax(axis=1) == split.labels).mean()),
+        "loss": float(-np.log(np.maximum(true, 1e-7)).mean()),
+        "accuracy": float((scores.argmax(axis=1) == labels).mean()),
     }
 
 
