@@ -104,6 +104,18 @@ def search_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_look(parser: argparse.ArgumentParser) -> None:
+    """Adds what every command that ends with an answer takes."""
+    parser.add_argument(
+        "--more", action="store_true", help="go on to the next planned look, with more seeds"
+    )
+    parser.add_argument(
+        "--seeds", type=_seeds, metavar="N", help="seeds at the first look (the space's, or 5)"
+    )
+    parser.add_argument("--workers", type=_workers, metavar="N", help="trainings side by side")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+
+
 def confirm_parser() -> argparse.ArgumentParser:
     """The arguments of `confirm`."""
     parser = _Parser(
@@ -113,20 +125,13 @@ def confirm_parser() -> argparse.ArgumentParser:
         "them on the test images. Going on after a stop is the same command.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
-    parser.add_argument(
-        "--more", action="store_true", help="go on to the next planned look, with more seeds"
-    )
-    parser.add_argument(
-        "--seeds", type=_seeds, metavar="N", help="seeds at the first look (the space's, or 5)"
-    )
+    _add_look(parser)
     parser.add_argument(
         "--top",
         type=_positive,
         metavar="N",
         help="kinds of attention compared (the space's, or 3)",
     )
-    parser.add_argument("--workers", type=_workers, metavar="N", help="trainings side by side")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     return parser
 
 
@@ -147,14 +152,7 @@ def compare_parser() -> argparse.ArgumentParser:
         "--directory", default="runs", metavar="DIR", help="where run directories are (runs)"
     )
     parser.add_argument("--name", help="name of the run directory (the space's name, -compared)")
-    parser.add_argument(
-        "--more", action="store_true", help="go on to the next planned look, with more seeds"
-    )
-    parser.add_argument(
-        "--seeds", type=_seeds, metavar="N", help="seeds at the first look (the space's, or 5)"
-    )
-    parser.add_argument("--workers", type=_workers, metavar="N", help="trainings side by side")
-    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    _add_look(parser)
     return parser
 
 

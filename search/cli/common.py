@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,57 @@ from search.analysis.answer import RunAnswer
 from search.analysis.summary import rows
 from search.display.answer import answer_record
 from search.display.console import make_console
+from search.display.narrator import Narrator
 from search.driver.export import Exported
+from search.driver.opening import open_run
+from search.driver.signals import Signals
 from search.errors import UsageError
 from search.executors import local
 from search.executors.base import Executor
 from search.runs.layout import compiled_folder
-from search.runs.run import Run
+from search.runs.run import Run, load_run, space_of
 from search.text import readable
+
+MAX_NAME = 255
+"""Bytes that file systems allow in a name."""
+
+
+def run_directory(options: argparse.Namespace, default: str) -> Path:
+    """The run directory that `--directory` and `--name` say.
+
+    Args:
+        options: Those, and `--data`, which is looked at first.
+        default: String, the name where none was given.
+
+    Raises:
+        UsageError: If one of them cannot be had.
+    """
+    for option, given in (("--name", options.name), ("--directory", options.directory)):
+        if given == "":
+            raise UsageError(f"{option} is empty. Give a name, or leave {option} out.")
+    name = options.name or default
+    check_readable("--data", options.data or "")
+    if Path(name).name != name or name in (".", ".."):
+        raise UsageError(f"--name is a name, not a path. Received: {name!r}. Use --directory.")
+    if "\0" in name or len(os.fsencode(name)) > MAX_NAME:
+        raise UsageError(
+            f"--name has at most {MAX_NAME} bytes. Received: {ascii(name[:40])}. Choose another."
+        )
+    path = Path(options.directory) / name
+    check_readable("the run directory", absolute(path))
+    return path
+
+
+@contextlib.contextmanager
+def opened_again(path: Path) -> Iterator[tuple[Run, Signals]]:
+    """A run that is there, open with the space that its journal has, until the block ends."""
+    space = space_of(load_run(path), path)
+    check_readable("the run directory", absolute(path))
+    with (
+        Signals().caught() as signals,
+        open_run(space, path, restore_data=True, progress=Narrator(signals.check)) as run,
+    ):
+        yield run, signals
 
 
 def executor_of(run: Run, workers: int) -> Executor:

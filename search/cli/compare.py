@@ -8,13 +8,12 @@ from pathlib import Path
 from hypermodels.networks.cost import CostModel
 from search.algorithms.confirmation import MOST_ARMS, Arm
 from search.candidates.arms import arms_of_space
-from search.cli.common import absolute, check_readable, console_of, executor_of
+from search.cli.common import console_of, run_directory
 from search.cli.confirm import confirm, say, say_stopped, settings_of
 from search.display.narrator import Narrator
 from search.driver.opening import open_run
 from search.driver.signals import Interrupted, Signals
 from search.errors import SpaceError
-from search.executors.devices import default_workers
 from search.space.loading import load_space
 from search.space.space import Space
 from search.text import shell_line
@@ -24,19 +23,16 @@ def carry_out(options: argparse.Namespace) -> int:
     """Runs or resumes a comparison."""
     space = load_space(options.space).override("data", name=options.data, limit=options.limit)
     check_comparable(space)
-    check_readable("--data", options.data or "")
-    name = options.name or f"{Path(options.space).stem}-compared"
-    path = Path(options.directory) / name
-    check_readable("the run directory", absolute(path))
+    path = run_directory(options, f"{Path(options.space).stem}-compared")
     console = console_of(options)
-    again = ["compare", "--space", options.space, "--directory", options.directory, "--name", name]
+    again = ["compare", "--space", options.space]
+    again += ["--directory", options.directory, "--name", path.name]
     with (
         Signals().caught() as signals,
         open_run(
             space, path, restore_data=True, searching=True, progress=Narrator(signals.check)
         ) as run,
     ):
-        workers = options.workers or default_workers(space.search.threads)
 
         def arms(costs: CostModel) -> tuple[list[Arm], list[str]]:
             found, notices = arms_of_space(space, costs)
@@ -48,15 +44,12 @@ def carry_out(options: argparse.Namespace) -> int:
             return found, notices
 
         settings = settings_of(run, options)
-        with executor_of(run, workers) as executor:
-            try:
-                answer = confirm(
-                    run, executor, signals, console, settings, arms, more=options.more
-                )
-            except Interrupted as stop:
-                return say_stopped(console, run, stop, again)
-            finally:
-                executor.kill()
+        try:
+            answer = confirm(
+                run, options.workers, signals, console, settings, arms, more=options.more
+            )
+        except Interrupted as stop:
+            return say_stopped(console, run, stop, again)
         return say(console, run, answer, as_json=options.json)
 
 

@@ -16,20 +16,18 @@ from search.analysis.image_noise import expected_noise
 from search.analysis.looks import LOOKS, planned_looks, spent_error
 from search.analysis.resolution import resolvable_difference
 from search.candidates.arms import arms_of_search
-from search.cli.common import absolute, check_readable, console_of, executor_of
+from search.cli.common import console_of, executor_of, opened_again
 from search.display.answer import answer_record, print_answer, write_answer
 from search.display.confirming import ConfirmationProgress
 from search.display.console import print_prose
 from search.display.narrator import Narrator
 from search.display.report import print_notices
 from search.driver.confirmation import Confirmation, plan_confirmation
-from search.driver.opening import open_run
 from search.driver.signals import Interrupted, Signals
 from search.driver.tuner import costs_of
 from search.errors import SearchFailedError, UsageError
-from search.executors.base import Executor
 from search.executors.devices import default_workers
-from search.runs.run import Run, load_run, space_of
+from search.runs.run import Run
 from search.space.settings import ConfirmSettings
 from search.text import pluralize, shell_line
 
@@ -39,29 +37,22 @@ Choice = Callable[[CostModel], tuple[list[Arm], list[str]]]
 
 def carry_out(options: argparse.Namespace) -> int:
     """Runs or resumes the confirmation of a finished search."""
-    space = space_of(load_run(options.run), options.run)
-    check_readable("the run directory", absolute(options.run))
     console = console_of(options)
-    with (
-        Signals().caught() as signals,
-        open_run(space, options.run, restore_data=True, progress=Narrator(signals.check)) as run,
-    ):
+    with opened_again(options.run) as (run, signals):
         settings = settings_of(run, options)
-        workers = options.workers or default_workers(space.search.threads)
-
-        def arms(costs: CostModel) -> tuple[list[Arm], list[str]]:
-            return arms_of_search(space, run.state, costs, settings.top)
-
-        with executor_of(run, workers) as executor:
-            try:
-                answer = confirm(
-                    run, executor, signals, console, settings, arms, more=options.more
-                )
-            except Interrupted as stop:
-                return say_stopped(console, run, stop, ["confirm", str(options.run)])
-            finally:
-                executor.kill()
+        arms = arms_from_search(run, settings)
+        try:
+            answer = confirm(
+                run, options.workers, signals, console, settings, arms, more=options.more
+            )
+        except Interrupted as stop:
+            return say_stopped(console, run, stop, ["confirm", str(options.run)])
         return say(console, run, answer, as_json=options.json)
+
+
+def arms_from_search(run: Run, settings: ConfirmSettings) -> Choice:
+    """Chooses the arms from what the run's search has found."""
+    return lambda costs: arms_of_search(run.space, run.state, costs, settings.top)
 
 
 def settings_of(run: Run, options: argparse.Namespace) -> ConfirmSettings:
@@ -85,7 +76,7 @@ def settings_of(run: Run, options: argparse.Namespace) -> ConfirmSettings:
 
 def confirm(
     run: Run,
-    executor: Executor,
+    workers: int | None,
     signals: Signals,
     console: Console,
     settings: ConfirmSettings,
@@ -109,22 +100,23 @@ def confirm(
             margin=settings.margin,
             epochs=settings.epochs or run.state.budgets[-1],
         )
-    confirmation = Confirmation(run, executor, signals, costs)
-    confirmation.begin_look(more)
-    assert run.state.confirmation is not None
-    plan = run.state.confirmation.plan
-    total = len(run.state.confirmation.planned())
-    print_prose(
-        console,
-        f"Comparing {pluralize(len(plan.arms), 'arm')} over "
-        f"{pluralize(total // len(plan.arms), 'seed')}: "
-        f"{', '.join(str(arm['name']) for arm in plan.arms)}.",
-    )
-    print_notices(console, plan.notices)
-    if not run.state.confirmation.outcomes:
-        print_prose(console, _beforehand(run, len(plan.arms), plan.looks[0]))
-    narrator = Narrator(signals.check)
-    confirmation.run(ConfirmationProgress(run, total, console), narrator)
+    with executor_of(run, workers or default_workers(run.space.search.threads)) as executor:
+        confirmation = Confirmation(run, executor, signals, costs)
+        confirmation.begin_look(more)
+        assert run.state.confirmation is not None
+        plan = run.state.confirmation.plan
+        total = len(run.state.confirmation.planned())
+        print_prose(
+            console,
+            f"Comparing {pluralize(len(plan.arms), 'arm')} over "
+            f"{pluralize(total // len(plan.arms), 'seed')}: "
+            f"{', '.join(str(arm['name']) for arm in plan.arms)}.",
+        )
+        print_notices(console, plan.notices)
+        if not run.state.confirmation.outcomes:
+            print_prose(console, _beforehand(run, len(plan.arms), plan.looks[0]))
+        narrator = Narrator(signals.check)
+        confirmation.run(ConfirmationProgress(run, total, console), narrator)
     answer = answer_of(run.state)
     if answer is None:
         failed = [trial for trial in run.state.confirmation.trials.values() if trial.reason]

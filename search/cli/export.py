@@ -6,24 +6,17 @@ import argparse
 import json
 
 from search.analysis.summary import write_summary
-from search.cli.common import absolute, check_readable, console_of, executor_of, result_of
+from search.cli.common import console_of, executor_of, opened_again, result_of
 from search.display.narrator import Narrator
 from search.display.report import print_export
 from search.driver.export import export_best
-from search.driver.opening import open_run
-from search.driver.signals import Interrupted, Signals
-from search.runs.run import load_run, space_of
+from search.driver.signals import Interrupted
 
 
 def carry_out(options: argparse.Namespace) -> int:
     """Exports, unless that is done already, and says what it is worth."""
-    space = space_of(load_run(options.run), options.run)
-    check_readable("the run directory", absolute(options.run))
     console = console_of(options)
-    with (
-        Signals().caught() as signals,
-        open_run(space, options.run, restore_data=True, progress=Narrator(signals.check)) as run,
-    ):
+    with opened_again(options.run) as (run, signals):
         try:
             with executor_of(run, 1) as executor:
                 exported = export_best(run, executor, Narrator(signals.check))

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 
 from rich.console import Console
 
-from hypermodels.networks.cost import CostModel
-from search.algorithms.confirmation import Arm
 from search.analysis.answer import RunAnswer
 from search.analysis.summary import write_summary
-from search.candidates.arms import arms_of_search
-from search.cli.common import absolute, check_readable, console_of, executor_of, result_of
-from search.cli.confirm import confirm
+from search.cli.common import console_of, executor_of, result_of, run_directory
+from search.cli.confirm import arms_from_search, confirm
 from search.display.answer import print_answer
 from search.display.console import print_prose
 from search.display.narrator import Narrator
@@ -26,14 +22,10 @@ from search.driver.opening import open_run
 from search.driver.rehearsal import rehearse
 from search.driver.signals import Interrupted, Signals
 from search.driver.tuner import SearchTuner
-from search.errors import UsageError
 from search.executors.devices import default_workers
 from search.runs.run import Run
 from search.space.loading import load_space
 from search.text import pluralize, shell_line
-
-MAX_NAME = 255
-"""Bytes that file systems allow in a name."""
 
 
 def carry_out(options: argparse.Namespace) -> int:
@@ -47,19 +39,7 @@ def carry_out(options: argparse.Namespace) -> int:
         hyperband_iterations=options.hyperband_iterations,
     )
     space.check_size()
-    for option, given in (("--name", options.name), ("--directory", options.directory)):
-        if given == "":
-            raise UsageError(f"{option} is empty. Give a name, or leave {option} out.")
-    name = options.name or Path(options.space).stem
-    check_readable("--data", options.data or "")
-    if Path(name).name != name or name in (".", ".."):
-        raise UsageError(f"--name is a name, not a path. Received: {name!r}. Use --directory.")
-    if "\0" in name or len(os.fsencode(name)) > MAX_NAME:
-        raise UsageError(
-            f"--name has at most {MAX_NAME} bytes. Received: {ascii(name[:40])}. Choose another."
-        )
-    path = Path(options.directory) / name
-    check_readable("the run directory", absolute(path))
+    path = run_directory(options, Path(options.space).stem)
     console = console_of(options)
     with (
         Signals().caught() as signals,
@@ -110,17 +90,9 @@ def _confirm(
     run: Run, options: argparse.Namespace, console: Console, signals: Signals
 ) -> RunAnswer:
     """The second phase of a run whose space asks for it."""
-    workers = options.workers or default_workers(run.space.search.threads)
     settings = run.space.confirm
-
-    def arms(costs: CostModel) -> tuple[list[Arm], list[str]]:
-        return arms_of_search(run.space, run.state, costs, settings.top)
-
-    with executor_of(run, workers) as executor:
-        try:
-            return confirm(run, executor, signals, console, settings, arms)
-        finally:
-            executor.kill()
+    arms = arms_from_search(run, settings)
+    return confirm(run, options.workers, signals, console, settings, arms)
 
 
 def _opening(run: Run, workers: int) -> str:
