@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,25 @@ def search(space: Path, runs: Path, **extra: Any) -> None:
 
 def records(run_directory: Path) -> list[dict[str, Any]]:
     return read_journal(run_directory / "journal.jsonl")[0]
+
+
+def epochs_searched(run_directory: Path) -> int:
+    """Epochs of the search, without those of its confirmation."""
+    return sum(
+        record["type"] == "epoch" and not record["trial"].startswith("c")
+        for record in records(run_directory)
+    )
+
+
+def answer_after(kills: Iterable[int], space: Path, runs: Path) -> bytes:
+    """The answer of a run that is killed whenever its journal has so many epochs."""
+    for epochs in kills:
+        arguments = ["--space", space, "--directory", runs, "--workers", 2, "--verbose"]
+        process = start(*arguments, log=runs / "said.txt")
+        wait_for_epochs(process, runs / "small", epochs)
+        kill_all(process)
+    search(space, runs)
+    return (runs / "small" / "answer.json").read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -103,19 +123,10 @@ def test_another_number_of_seeds_is_refused_once_it_is_planned(
 
 
 def test_killed_it_gives_the_same_answer(confirmed: Path, space: Path, tmp_path: Path) -> None:
-    arguments = ["--space", space, "--directory", tmp_path, "--workers", 2, "--verbose"]
     whole = epochs_in(confirmed)
-    searched = sum(
-        record["type"] == "epoch" and not record["trial"].startswith("c")
-        for record in records(confirmed)
-    )
-    for epochs in (searched + 2, whole - 1):
-        process = start(*arguments, log=tmp_path / "said.txt")
-        wait_for_epochs(process, tmp_path / "small", epochs)
-        kill_all(process)
-    search(space, tmp_path)
-    killed = tmp_path / "small" / "answer.json"
-    assert killed.read_bytes() == (confirmed / "answer.json").read_bytes()
+    searched = epochs_searched(confirmed)
+    kills = (searched + 2, whole - 1)
+    assert answer_after(kills, space, tmp_path) == (confirmed / "answer.json").read_bytes()
 
 
 @pytest.mark.slow
@@ -134,18 +145,9 @@ def test_more_goes_to_the_planned_looks_and_no_further(space: Path, tmp_path: Pa
 def test_a_storm_of_kills_over_a_confirmation(
     confirmed: Path, space: Path, tmp_path: Path
 ) -> None:
-    arguments = ["--space", space, "--directory", tmp_path, "--workers", 2, "--verbose"]
-    searched = sum(
-        record["type"] == "epoch" and not record["trial"].startswith("c")
-        for record in records(confirmed)
-    )
-    for epochs in range(searched, epochs_in(confirmed) + 1):
-        process = start(*arguments, log=tmp_path / "said.txt")
-        wait_for_epochs(process, tmp_path / "small", epochs)
-        kill_all(process)
-    search(space, tmp_path)
-    killed = tmp_path / "small" / "answer.json"
-    assert killed.read_bytes() == (confirmed / "answer.json").read_bytes()
+    searched = epochs_searched(confirmed)
+    kills = range(searched, epochs_in(confirmed) + 1)
+    assert answer_after(kills, space, tmp_path) == (confirmed / "answer.json").read_bytes()
 
 
 def test_compare_needs_no_search(tmp_path: Path) -> None:
