@@ -23,6 +23,41 @@ STEM = Knob(
 )
 
 
+WIDTH = Knob(
+    "width_multiplier",
+    "number",
+    1.0,
+    "factor on the channels of every layer; 1 is the published width",
+    minimum=0.05,
+    maximum=16,
+    absent_unless_set=True,
+)
+
+
+def widened(channels: int, settings: Mapping[str, Value]) -> int:
+    """A number of channels times the width multiplier, at least 1."""
+    return max(1, round(channels * _width(settings)))
+
+
+def widened_in(channels: int, settings: Mapping[str, Value], number: int) -> int:
+    """The channels of one of several equal layers, so that all have the right number together.
+
+    Layers that need not be equally wide differ by one channel, so that a network can have
+    nearly any number of parameters.
+
+    Args:
+        channels: Integer, the published number.
+        settings: The section `backbone`.
+        number: Integer, which of the layers, from 1.
+    """
+    width = channels * _width(settings)
+    return max(1, round(width * number) - round(width * (number - 1)))
+
+
+def _width(settings: Mapping[str, Value]) -> float:
+    return float(settings.get(WIDTH.name, WIDTH.default))
+
+
 def conv(
     filters: int, size: int, *, name: str, strides: int = 1, groups: int = 1, bias: bool = False
 ) -> layers.Conv2D:

@@ -31,11 +31,14 @@ from keras import layers
 
 from hypermodels.backbones.blocks import (
     STEM,
+    WIDTH,
     activated,
     classifier,
     conv,
     imagenet_stem,
     require_side,
+    widened,
+    widened_in,
 )
 from hypermodels.backbones.family import RESIZE, Family, Site, register_family
 from hypermodels.errors import BackboneError
@@ -95,6 +98,7 @@ KNOBS = (
         True,
         "whether densenet's first convolution has twice the growth rate's filters; else 16",
     ),
+    WIDTH,
     STEM,
     RESIZE,
 )
@@ -130,14 +134,15 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     imagenet = settings["stem"] == "imagenet"
     least = 2 ** (len(blocks) - 1)  # transitions halve the side and round down
     require_side(inputs, 4 * least - 3 if imagenet else least, settings)
-    growth, bottleneck = int(settings["growth_rate"]), bool(settings["bottleneck"])
-    filters = 2 * growth if settings["wide_stem"] else 16
+    growth_rate, bottleneck = int(settings["growth_rate"]), bool(settings["bottleneck"])
+    filters = widened(2 * growth_rate if settings["wide_stem"] else 16, settings)
     # The small stem is a bare convolution, as in the paper: layers activate what they take.
     bare = conv(filters, 3, name="stem_conv")
     x = imagenet_stem(inputs, filters) if imagenet else bare(inputs)
     for stage, count in enumerate(blocks, 1):
         for layer in range(1, count + 1):
             name = f"s{stage}b{layer}"
+            growth = widened_in(growth_rate, settings, sum(blocks[: stage - 1]) + layer)
             y = x
             if bottleneck:
                 y = activated(y, f"{name}_bottleneck")

@@ -21,7 +21,7 @@ from typing import Any
 import keras
 
 from hypermodels.backbones.block_pattern import BlockPattern, after, before
-from hypermodels.backbones.blocks import STEM, classifier
+from hypermodels.backbones.blocks import STEM, WIDTH, classifier, widened
 from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
     RESIZE,
@@ -57,14 +57,35 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
             takers[id(tensor)].append(layer)
     replaced: dict[str, Callable[[Any], Any]] = {}
     joined: dict[str, list[str]] = {}
+    shortcuts: dict[str, Any] = {}
     for block in (f"{kind}_{n}" for kind, count in BLOCKS.items() for n in range(1, count + 1)):
         (add,) = takers[id(network.get_layer(f"{block}_conv").output)]
         replaced[names[add.name]] = _scaled_addition(block, add.get_config()["scale"])
+        shortcuts[f"{block}_conv"] = add.input[0]
         joined[f"{block}_in"] = [
             names[layer.name] for layer in takers[id(add.input[0])] if layer is not add
         ]
-    features = inception_body(network, inputs, settings, joined=joined, replaced=replaced)
+    widths = _widths(network, shortcuts, settings)
+    features = inception_body(network, inputs, settings, widths, joined=joined, replaced=replaced)
     return classifier(features, classes)
+
+
+def _widths(
+    network: keras.Model, shortcuts: Mapping[str, Any], settings: Mapping[str, Value]
+) -> dict[str, int]:
+    """The filters of each convolution; one that ends a residual branch has the shortcut's."""
+    names = canonical_names(network)
+    channels = {id(network.input): int(network.input.shape[-1])}
+    widths: dict[str, int] = {}
+    for layer in network.layers[1:]:
+        taken = [channels[id(tensor)] for tensor in keras.tree.flatten(layer.input)]
+        given = sum(taken) if isinstance(layer, keras.layers.Concatenate) else taken[0]
+        if layer.name in shortcuts:
+            given = widths[names[layer.name]] = channels[id(shortcuts[layer.name])]
+        elif isinstance(layer, keras.layers.Conv2D):
+            given = widths[names[layer.name]] = widened(layer.filters, settings)
+        channels[id(layer.output)] = given
+    return widths
 
 
 PATTERN = BlockPattern(
@@ -81,7 +102,7 @@ PATTERN = BlockPattern(
 INCEPTION_RESNET_V2 = register_family(
     Family(
         name="inception_resnet_v2",
-        knobs=(STEM, RESIZE),
+        knobs=(WIDTH, STEM, RESIZE),
         body=body,
         sites=PATTERN.sites,
         placements=RESIDUAL_PLACEMENTS,

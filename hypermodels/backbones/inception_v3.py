@@ -19,9 +19,9 @@ from typing import Any
 import keras
 
 from hypermodels.backbones.block_pattern import BlockPattern, after
-from hypermodels.backbones.blocks import STEM, classifier, require_side
+from hypermodels.backbones.blocks import STEM, WIDTH, classifier, require_side, widened
 from hypermodels.backbones.family import RESIZE, Family, register_family
-from hypermodels.graph.graft import bn_momentum_overrides, graft
+from hypermodels.graph.graft import bn_momentum_overrides, canonical_names, graft
 from hypermodels.knobs import Value
 
 STAGES = (1, 1, 1, 2, 2, 2, 2, 2, 3, 3, 3)
@@ -30,7 +30,11 @@ LEAST_SIDE = {"small": 25, "imagenet": 75}
 
 
 def inception_body(
-    network: keras.Model, inputs: Any, settings: Mapping[str, Value], **options: Any
+    network: keras.Model,
+    inputs: Any,
+    settings: Mapping[str, Value],
+    widths: Mapping[str, int] | None = None,
+    **options: Any,
 ) -> Any:
     """Grafts an Inception network with the chosen stem.
 
@@ -39,6 +43,8 @@ def inception_body(
             with a pooling after the third and after the fifth.
         inputs: The tensor that the network takes.
         settings: The section `backbone`, with `stem`.
+        widths: Mapping from canonical names of convolutions to their filters, where they
+            are not the published ones.
         **options: As for `graft`, but for `changed`.
 
     Returns:
@@ -48,11 +54,13 @@ def inception_body(
         BackboneError: If the images are too small for the stem.
     """
     require_side(inputs, LEAST_SIDE[str(settings["stem"])], settings)
-    changed = bn_momentum_overrides(network)
+    changed: dict[str, dict[str, Any]] = dict(bn_momentum_overrides(network))
+    for name, filters in (widths or {}).items():
+        changed[name] = {"filters": filters}
     if settings["stem"] == "small":
-        changed["conv2d_001"] = {"strides": 1, "padding": "same"}
+        changed.setdefault("conv2d_001", {}).update(strides=1, padding="same")
         for name in ("conv2d_002", "max_pooling2d_001", "conv2d_005", "max_pooling2d_002"):
-            changed[name] = {"padding": "same"}
+            changed.setdefault(name, {}).update(padding="same")
     return graft(network, inputs, changed=changed, **options)
 
 
@@ -61,7 +69,13 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     network = keras.applications.InceptionV3(
         input_shape=(None, None, inputs.shape[-1]), include_top=False, weights=None
     )
-    return classifier(inception_body(network, inputs, settings), classes)
+    names = canonical_names(network)
+    widths = {
+        names[layer.name]: widened(layer.filters, settings)
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Conv2D)
+    }
+    return classifier(inception_body(network, inputs, settings, widths), classes)
 
 
 PATTERN = BlockPattern(r"(mixed\d+)", {"post": after("{}")}, stages=STAGES)
@@ -69,7 +83,7 @@ PATTERN = BlockPattern(r"(mixed\d+)", {"post": after("{}")}, stages=STAGES)
 INCEPTION_V3 = register_family(
     Family(
         name="inception_v3",
-        knobs=(STEM, RESIZE),
+        knobs=(WIDTH, STEM, RESIZE),
         body=body,
         sites=PATTERN.sites,
         placements=("post",),

@@ -20,7 +20,7 @@ from typing import Any
 import keras
 
 from hypermodels.backbones.block_pattern import BlockPattern, after
-from hypermodels.backbones.blocks import STEM, classifier, require_side
+from hypermodels.backbones.blocks import STEM, WIDTH, classifier, require_side
 from hypermodels.backbones.family import RESIZE, Family, register_family
 from hypermodels.graph.graft import bn_momentum_overrides, graft
 from hypermodels.knobs import Knob, Value
@@ -33,7 +33,7 @@ ALPHA = Knob(
     "alpha",
     "number",
     1.0,
-    "width multiplier of mobilenet, published with 0.25, 0.5, 0.75 and 1",
+    "mobilenet's published name for its width multiplier: 0.25, 0.5, 0.75 or 1",
     minimum=0.05,
     maximum=4,
 )
@@ -42,9 +42,10 @@ ALPHA = Knob(
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
     require_side(inputs, LEAST_SIDE[str(settings["stem"])], settings)
+    width = float(settings.get(WIDTH.name, WIDTH.default))
     network = keras.applications.MobileNet(
         input_shape=(None, None, inputs.shape[-1]),
-        alpha=float(settings["alpha"]),
+        alpha=float(settings["alpha"]) * width,
         include_top=False,
         weights=None,
     )
@@ -64,7 +65,7 @@ PATTERN = BlockPattern(
 MOBILENET = register_family(
     Family(
         name="mobilenet",
-        knobs=(ALPHA, STEM, RESIZE),
+        knobs=(ALPHA, WIDTH, STEM, RESIZE),
         body=body,
         sites=PATTERN.sites,
         placements=("post", "depthwise", "depthwise+post"),

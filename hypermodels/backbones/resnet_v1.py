@@ -19,6 +19,7 @@ from keras import layers
 
 from hypermodels.backbones.block_pattern import BlockPattern, after, before
 from hypermodels.backbones.blocks import (
+    WIDTH,
     activated,
     batch_norm,
     classifier,
@@ -26,6 +27,8 @@ from hypermodels.backbones.blocks import (
     depth_knob,
     repeats,
     small_stem,
+    widened,
+    widened_in,
 )
 from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, register_family
 from hypermodels.knobs import Value
@@ -37,13 +40,15 @@ STEP = 6
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
-    x = small_stem(inputs, WIDTHS[0], bias=True)
-    for stage, width in enumerate(WIDTHS, 1):
+    x = small_stem(inputs, widened(WIDTHS[0], settings), bias=True)
+    for stage, channels in enumerate(WIDTHS, 1):
+        width = widened(channels, settings)
         for block in range(1, repeats(settings, STEP) + 1):
             name = f"s{stage}b{block}"
             changes = stage > 1 and block == 1
             strides = 2 if changes else 1
-            y = conv(width, 3, name=f"{name}_conv1", strides=strides, bias=True)(x)
+            inner = widened_in(channels, settings, block)
+            y = conv(inner, 3, name=f"{name}_conv1", strides=strides, bias=True)(x)
             y = activated(y, name, 1)
             y = conv(width, 3, name=f"{name}_conv2", bias=True)(y)
             y = batch_norm(f"{name}_bn2")(y)
@@ -67,7 +72,7 @@ PATTERN = BlockPattern(
 RESNET_V1 = register_family(
     Family(
         name="resnet_v1",
-        knobs=(depth_knob(STEP, 20, (20, 32, 44, 56, 110, 164)),),
+        knobs=(depth_knob(STEP, 20, (20, 32, 44, 56, 110, 164)), WIDTH),
         body=body,
         sites=PATTERN.sites,
         placements=RESIDUAL_PLACEMENTS,

@@ -18,12 +18,15 @@ from keras import layers
 
 from hypermodels.backbones.block_pattern import BlockPattern, after, before
 from hypermodels.backbones.blocks import (
+    WIDTH,
     activated,
     classifier,
     conv,
     depth_knob,
     repeats,
     small_stem,
+    widened,
+    widened_in,
 )
 from hypermodels.backbones.family import RESIDUAL_PLACEMENTS, Family, register_family
 from hypermodels.knobs import Value
@@ -36,11 +39,13 @@ STEP = 9
 
 def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
-    x = small_stem(inputs, 16, bias=True)
-    for stage, (bottleneck, width) in enumerate(zip(BOTTLENECKS, WIDTHS, strict=True), 1):
+    x = small_stem(inputs, widened(16, settings), bias=True)
+    for stage, (inner, channels) in enumerate(zip(BOTTLENECKS, WIDTHS, strict=True), 1):
+        width = widened(channels, settings)
         for block in range(1, repeats(settings, STEP) + 1):
             name = f"s{stage}b{block}"
             strides = 2 if stage > 1 and block == 1 else 1
+            bottleneck = widened_in(inner, settings, block)
             y = x if stage == block == 1 else activated(x, name, 1)
             y = conv(bottleneck, 1, name=f"{name}_conv1", strides=strides, bias=True)(y)
             y = activated(y, name, 2)
@@ -67,7 +72,7 @@ PATTERN = BlockPattern(
 RESNET_V2 = register_family(
     Family(
         name="resnet_v2",
-        knobs=(depth_knob(STEP, 20, (20, 56, 110, 164, 1001)),),
+        knobs=(depth_knob(STEP, 20, (20, 56, 110, 164, 1001)), WIDTH),
         body=body,
         sites=PATTERN.sites,
         placements=RESIDUAL_PLACEMENTS,

@@ -23,6 +23,7 @@ from keras import layers
 from hypermodels.backbones.block_pattern import BlockPattern, after, before
 from hypermodels.backbones.blocks import (
     STEM,
+    WIDTH,
     activated,
     batch_norm,
     classifier,
@@ -31,6 +32,8 @@ from hypermodels.backbones.blocks import (
     imagenet_stem,
     repeats,
     small_stem,
+    widened,
+    widened_in,
 )
 from hypermodels.backbones.family import (
     RESIDUAL_PLACEMENTS,
@@ -45,7 +48,7 @@ IMAGENET = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 STEP = 9
 """Layers that each further block of every stage adds to the network for CIFAR."""
 STEM_WIDTH = 64
-WIDTH = 256
+FIRST_WIDTH = 256
 """Channels that the first stage gives; each further stage doubles them."""
 
 DEPTH = depth_knob(STEP, 29, (29,), others=tuple(IMAGENET))
@@ -75,12 +78,13 @@ def body(inputs: Any, settings: Mapping[str, Value], classes: int) -> Any:
     """Adds the network to `inputs`, a float tensor `(batch, height, width, channels)`."""
     cardinality = int(settings["cardinality"])
     stem = imagenet_stem if settings["stem"] == "imagenet" else small_stem
-    x = stem(inputs, STEM_WIDTH)
+    x = stem(inputs, widened(STEM_WIDTH, settings))
     for stage, blocks in enumerate(blocks_per_stage(settings), 1):
-        grouped = cardinality * int(settings["width"]) * 2 ** (stage - 1)
-        width = WIDTH * 2 ** (stage - 1)
+        group = int(settings["width"]) * 2 ** (stage - 1)
+        width = widened(FIRST_WIDTH * 2 ** (stage - 1), settings)
         for block in range(1, blocks + 1):
             name = f"s{stage}b{block}"
+            grouped = cardinality * widened_in(group, settings, block)
             strides = 2 if stage > 1 and block == 1 else 1
             y = activated(conv(grouped, 1, name=f"{name}_conv1")(x), name, 1)
             y = conv(grouped, 3, name=f"{name}_conv2", strides=strides, groups=cardinality)(y)
@@ -107,7 +111,7 @@ PATTERN = BlockPattern(
 RESNEXT = register_family(
     Family(
         name="resnext",
-        knobs=(DEPTH, CARDINALITY, GROUP_WIDTH, STEM, RESIZE),
+        knobs=(DEPTH, CARDINALITY, GROUP_WIDTH, WIDTH, STEM, RESIZE),
         body=body,
         sites=PATTERN.sites,
         placements=RESIDUAL_PLACEMENTS,

@@ -70,6 +70,8 @@ class Knob:
         forms: JSON Schemas of what a `"text"` knob takes, for editors.
         may_be_infeasible: Whether a value may fit no network on offer, so that each is tried.
         selects_sites: Whether it decides, with others, where attention goes.
+        absent_unless_set: Whether configurations lack it where the space says nothing of it,
+            as those of runs do that are older than the knob.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Knob:
     forms: tuple[Mapping[str, Any], ...] = field(default=(), compare=False)
     may_be_infeasible: bool = False
     selects_sites: bool = False
+    absent_unless_set: bool = False
 
     def accept(self, received: Any) -> Value:
         """Returns `received` as this knob's value.

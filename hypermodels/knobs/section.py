@@ -194,7 +194,11 @@ class Section:
         selection = self._selection(settings)
         variant = str(value_of(self.selector) if self.selector.name in settings else selection)
         active = self.variants[variant]
-        return {self.selector.name: variant} | {knob.name: value_of(knob) for knob in active}
+        return {self.selector.name: variant} | {
+            knob.name: value_of(knob)
+            for knob in active
+            if knob.name in settings or not knob.absent_unless_set
+        }
 
     def declare(self, hp: Any, settings: Mapping[str, Setting]) -> None:
         """Declares the tuned knobs in a `keras_tuner.HyperParameters`, each in its scope."""

@@ -15,9 +15,9 @@ from search.algorithms.trials import Candidate, Outcomes, TrialSpec
 
 MOST_ARMS = 99
 
-PLAIN, TWIN, BLIND, ATTENTION = "plain", "twin", "blind", "attention"
-"""Roles of arms: without attention, as tuned best; the winner's recipe without attention; the
-winner with gates that see no image; with attention."""
+PLAIN, TWIN, WIDER, BLIND, ATTENTION = "plain", "twin", "wider", "blind", "attention"
+"""Roles of arms: without attention, as tuned best; the winner's recipe without attention; that
+with as many parameters as the winner; the winner with gates that see no image; with attention."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Arm:
 
     Args:
         name: String, unique in its confirmation.
-        role: String, `"plain"`, `"twin"`, `"blind"` or `"attention"`.
+        role: String, `"plain"`, `"twin"`, `"wider"`, `"blind"` or `"attention"`.
         configuration: The `Configuration`.
     """
 

@@ -12,6 +12,7 @@ from search.algorithms.confirmation import (
     BLIND,
     PLAIN,
     TWIN,
+    WIDER,
     Arm,
     failed_arms,
     trial_id,
@@ -34,7 +35,8 @@ class ArmResult:
         accuracy: Floats, test accuracy of each seed.
         parameters: Integer.
         macs: Integer.
-        verdict: The `Verdict` against the control, or `None` of the control and the twin.
+        verdict: The `Verdict` against the control, or `None` of an arm without attention and
+            of the blind one.
     """
 
     arm: Arm
@@ -67,8 +69,9 @@ class RunAnswer:
         comparison: All arms with attention against the control.
         answer: The `Verdict` that stands for all.
         explained: The winner against what explains it, by that arm's role: the network without
-            attention and with its recipe (`"twin"`, unless that is the control), and itself
-            with gates that see no image (`"blind"`).
+            attention and with its recipe (`"twin"`, unless that is the control), that
+            with as many parameters (`"wider"`), and itself with gates that see no image
+            (`"blind"`).
         noise: Float, between seeds, as two trainings of the control tell it.
         resolvable: Float, the smallest difference that this look would see 8 times in 10.
         shrunk: Float or `None`, how much less the winner's accuracy is on validation images
@@ -126,7 +129,7 @@ def answer_of(state: RunState) -> RunAnswer | None:
     others = {
         arms[number].role: arms[number].name
         for number in there
-        if arms[number].role in (TWIN, BLIND) and winner in right
+        if arms[number].role in (TWIN, WIDER, BLIND) and winner in right
     }
     explained = _explained(right, winner, others, error, plan.margin)
     noise = noise_floor(right[plain][0], right[plain][1])

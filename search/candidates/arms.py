@@ -9,7 +9,8 @@ from hypermodels.attention.base import BLIND as BLIND_KEY
 from hypermodels.knobs import Value
 from hypermodels.networks.cost import CostModel, signature_of
 from hypermodels.settings.configuration import Configuration
-from search.algorithms.confirmation import ATTENTION, BLIND, PLAIN, TWIN, Arm
+from search.algorithms.confirmation import ATTENTION, BLIND, PLAIN, TWIN, WIDER, Arm
+from search.candidates.wider import widened_to
 from search.runs.state import RunState, TrialState
 from search.space.definition import tuned_sections
 from search.space.space import Space
@@ -23,8 +24,8 @@ def arms_of_search(
 
     The best configuration of each kind of attention, at most `top` of them, the published
     presets that the space names, the network without attention twice (with the best recipe
-    that the search found for it, which is the control, and with the winner's recipe), and the
-    winner with gates that see no image.
+    that the search found for it, which is the control, and with the winner's recipe), the
+    latter as wide as the winner has parameters, and the winner with gates that see no image.
 
     Args:
         space: The `Space`.
@@ -61,6 +62,7 @@ def arms_of_search(
     arms = [Arm("none", PLAIN, plain.configuration if plain else twin), *found]
     if found:
         arms.append(Arm("none, recipe of the winner", TWIN, twin))
+        arms += _wider(twin, found[0], costs, notices)
         arms.append(Arm(f"{found[0].name}, blind", BLIND, without_sight(winner)))
     for name in space.presets:
         if name != "none":
@@ -94,6 +96,31 @@ def arms_of_space(space: Space, costs: CostModel) -> tuple[list[Arm], list[str]]
     base = plain[0].configuration if plain else without_attention(arms[0].configuration)
     rest = [arm for arm in arms if arm.configuration.attention["type"] != "none"]
     return _distinct([Arm("none", PLAIN, base), *rest], costs, notices)
+
+
+def _wider(
+    plain: Configuration, winner: Arm, costs: CostModel, notices: list[str]
+) -> Iterator[Arm]:
+    """The network without attention that has as many parameters as the winner."""
+    if costs.infeasible(winner.configuration) or costs.infeasible(plain):
+        return
+    wanted, had = (costs.cost(each).parameters for each in (winner.configuration, plain))
+    if wanted <= had:
+        notices.append(f"{winner.name} adds no parameters: no wider network is compared with it.")
+        return
+    widened = widened_to(plain, wanted, costs)
+    if widened is None:
+        notices.append(
+            f"The family {plain.backbone['family']} has no width_multiplier: no network without "
+            f"attention has as many parameters as {winner.name}."
+        )
+        return
+    configuration, parameters = widened
+    notices.append(
+        f"The wider network without attention has {parameters:,} parameters "
+        f"({100 * (parameters / wanted - 1):+.2f} % of {winner.name}'s)."
+    )
+    yield Arm("none, wider", WIDER, configuration)
 
 
 def without_attention(configuration: Configuration) -> Configuration:

@@ -27,7 +27,11 @@ EPILOG = """\
 where attention can go:
   cbam-search sites --space FILE_OR_NAME   list every place, and what attention adds there
 
+an answer without a search:
+  cbam-search compare --space FILE_OR_NAME   train all that the space offers with several seeds
+
 commands on a run directory:
+  cbam-search confirm RUN    answer the question of a finished search (--more: the next look)
   cbam-search export RUN     export the best model of a run, finished or not
   cbam-search summary RUN    print every trial of a run (--format table, csv, json, markdown)
   cbam-search verify RUN     check a run against itself (--repair rebuilds views)

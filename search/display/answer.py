@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from search.algorithms.confirmation import TWIN
+from search.algorithms.confirmation import TWIN, WIDER
 from search.analysis.answer import RunAnswer
 from search.analysis.comparison import Difference
 from search.analysis.verdict import Answer, Verdict
@@ -188,11 +188,22 @@ def _headline(verdict: Verdict, answer: RunAnswer) -> str:
     return f"Cannot tell yet whether attention helps here: {arm} against {size}. {then}"
 
 
+_WIDER = "a wider network without attention and with as many parameters"
+_AGAINST_WIDER = {
+    Answer.HELPS: "what it gains is not due to parameters alone",
+    Answer.HURTS: "the same parameters do more good as width",
+    Answer.SAME: "width does as much as attention",
+    Answer.UNKNOWN: "whether width would do as much cannot be told yet",
+}
+
+
 def _explanation(role: str, verdict: Verdict) -> str:
     found, arm = verdict.difference, printable(verdict.arm)
     size = f"{_signed(found.mean)} points ({_interval(found)})"
     if role == TWIN:
         return f"With the recipe of {arm}, attention changes test accuracy by {size}."
+    if role == WIDER:
+        return f"Against {_WIDER}, {arm} has {size}: {_AGAINST_WIDER[verdict.answer]}."
     so = {
         Answer.HELPS: "what it gains, it gains by looking at the image",
         Answer.HURTS: "looking at the image costs accuracy",
