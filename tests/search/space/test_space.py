@@ -246,8 +246,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_name_that_is_not_known() -> None:
     assert unloadable("resnett") == (
         "there is no space called 'resnett'. Did you mean 'resnet'? Shipped spaces: "
-        "application, densenet, inception_resnet_v2, inception_v3, mobilenet, quickstart, resnet, "
-        "resnet_v2, resnext; or give the path of a YAML file."
+        "application, cifar10, densenet, inception_resnet_v2, inception_v3, mobilenet, "
+        "quickstart, resnet, resnet_v2, resnext; or give the path of a YAML file."
     )
     assert "Did you mean" not in unloadable("zzz")
 
