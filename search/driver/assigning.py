@@ -7,7 +7,7 @@ from pathlib import Path
 
 from search.algorithms.trials import TrialSpec
 from search.data import Progress
-from search.driver.single_task import run_to_end
+from search.driver.side_tasks import run_to_end
 from search.errors import CbamSearchError
 from search.executors.base import Executor
 from search.messages import Assignment, Task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from typing import Any
 
 from hypermodels.networks.cost import CostModel
 from search.algorithms.confirmation import (
@@ -17,8 +17,8 @@ from search.algorithms.trials import TrialSpec
 from search.data import Progress
 from search.driver.assigning import assignment_of, restore_checkpoint
 from search.driver.retention import discard
+from search.driver.side_tasks import run_all
 from search.driver.signals import Signals
-from search.driver.single_task import run_to_end
 from search.driver.trial_loop import Listener, TrialLoop, log_of
 from search.errors import SearchFailedError, UsageError
 from search.executors.base import Executor
@@ -176,16 +176,21 @@ class Confirmation:
         purpose = f"look {look} of the confirmation"
         if not any(read.purpose == purpose for read in self._run.state.test_reads):
             self._run.record(TestRead(purpose=purpose, time=now()))
-        for number, name in enumerate(names):
-            self._score(name, progress, number, len(names))
+        tasks = [self._scoring(name, progress) for name in names]
 
-    def _score(self, name: str, progress: Progress, number: int, count: int) -> None:
+        def scored(task: Task, found: dict[str, Any]) -> None:
+            self._run.record(TestScored(trial=task.trial_id, **found))
+            discard(self._run, task.trial_id)
+
+        def check() -> None:
+            done = sum(name in self._state.scores for name in names)
+            progress("Reading the test images", done, len(names))
+
+        what = "scoring the test images failed"
+        run_all(self._executor, tasks, scored, check, what, SearchFailedError)
+
+    def _scoring(self, name: str, progress: Progress) -> Task:
         spec, log = self._state.trials[name].spec, log_of(self._run, name)
         restore_checkpoint(self._run, spec, self._executor, progress, log, SearchFailedError)
         assignment = assignment_of(self._run, spec)
-        task = Task("search.worker.score:score", assignment, name, assignment.threads, log)
-        check = partial(progress, "Reading the test images", number, count)
-        what = f"scoring the test images with {name} failed"
-        found = run_to_end(self._executor, task, check, what, SearchFailedError)
-        self._run.record(TestScored(trial=name, **found))
-        discard(self._run, name)
+        return Task("search.worker.score:score", assignment, name, assignment.threads, log)

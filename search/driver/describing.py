@@ -13,7 +13,7 @@ from pathlib import Path
 from hypermodels.image import ImageSpec
 from hypermodels.settings.configuration import combinations, digest
 from search.data import Progress
-from search.driver.single_task import run_to_end
+from search.driver.side_tasks import run_to_end
 from search.errors import SpaceError, StorageError
 from search.executors.local import LocalExecutor
 from search.messages import DescribeRequest, Task

@@ -13,7 +13,7 @@ import yaml
 
 from search.data import Progress
 from search.driver.assigning import assignment_of, restore_checkpoint
-from search.driver.single_task import run_to_end
+from search.driver.side_tasks import run_to_end
 from search.errors import ExportError, SearchFailedError
 from search.executors.base import Executor
 from search.imports.keras_in_driver import keras_backend

@@ -13,8 +13,8 @@ from typing import Protocol
 from hypermodels.networks.cost import CostModel
 from search.algorithms.trials import TrialSpec
 from search.driver.assigning import assignment_of
+from search.driver.side_tasks import MAX_DEATHS
 from search.driver.signals import Interrupted, Signals
-from search.driver.single_task import MAX_DEATHS
 from search.executors.base import Executor
 from search.messages import (
     EpochDone,
