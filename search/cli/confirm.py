@@ -24,7 +24,7 @@ from search.display.narrator import Narrator
 from search.display.report import print_notices
 from search.driver.confirmation import Confirmation, plan_confirmation
 from search.driver.signals import Interrupted, Signals
-from search.driver.tuner import costs_of
+from search.driver.tuner import algorithm_of, costs_of
 from search.errors import SearchFailedError, UsageError
 from search.executors.devices import default_workers
 from search.runs.run import Run
@@ -40,6 +40,7 @@ def carry_out(options: argparse.Namespace) -> int:
     console = console_of(options)
     with opened_again(options.run) as (run, signals):
         settings = settings_of(run, options)
+        check_finished(run)
         arms = arms_from_search(run, settings)
         try:
             answer = confirm(
@@ -53,6 +54,32 @@ def carry_out(options: argparse.Namespace) -> int:
 def arms_from_search(run: Run, settings: ConfirmSettings) -> Choice:
     """Chooses the arms from what the run's search has found."""
     return lambda costs: arms_of_search(run.space, run.state, costs, settings.top)
+
+
+def check_finished(run: Run) -> None:
+    """Makes sure that arms are chosen from all that a search has to choose from.
+
+    Raises:
+        UsageError: If the search goes on, and no confirmation is planned.
+    """
+    if run.state.confirmation:
+        return
+    if not run.state.trials:
+        raise UsageError(
+            f"{run.path} has no search: nothing to confirm. Compare with `cbam-search compare`."
+        )
+    outcomes = run.state.outcomes()
+    left = [
+        trial
+        for trial in algorithm_of(run, costs_of(run)).trials(outcomes)
+        if trial.trial_id not in outcomes
+    ]
+    if left:
+        raise UsageError(
+            f"the search in {run.path} is not over: {pluralize(len(left), 'trial')} at least "
+            "still to run. What it has not looked at cannot be compared. Let the same command "
+            "that began it go on, then confirm."
+        )
 
 
 def settings_of(run: Run, options: argparse.Namespace) -> ConfirmSettings:

@@ -122,6 +122,15 @@ def test_another_number_of_seeds_is_refused_once_it_is_planned(
     assert "is planned with 2 seeds" in capsys.readouterr().err
 
 
+def test_a_search_that_goes_on_is_not_confirmed(space: Path, tmp_path: Path) -> None:
+    process = start("--space", space, "--directory", tmp_path, log=tmp_path / "said.txt")
+    wait_for_epochs(process, tmp_path / "small", 1)
+    kill_all(process)
+    refused = run("confirm", tmp_path / "small", check=2).stderr
+    assert "is not over" in refused and "go on, then confirm" in refused
+    assert not any(record["type"] == "confirmation" for record in records(tmp_path / "small"))
+
+
 def test_killed_it_gives_the_same_answer(confirmed: Path, space: Path, tmp_path: Path) -> None:
     whole = epochs_in(confirmed)
     searched = epochs_searched(confirmed)
