@@ -64,8 +64,9 @@ def search_parser() -> argparse.ArgumentParser:
         "--space",
         required=True,
         metavar="FILE_OR_NAME",
-        help="a YAML file, or a shipped space: quickstart, cifar10, resnet, resnet_v2, resnext, "
-        "mobilenet, densenet, inception_v3, inception_resnet_v2, application",
+        help="a YAML file, or a shipped space: quickstart, cifar10, cbam_paper_tables, "
+        "resnet, resnet_v2, resnext, mobilenet, densenet, inception_v3, inception_resnet_v2, "
+        "application",
     )
     parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
     parser.add_argument(

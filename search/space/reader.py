@@ -19,6 +19,8 @@ from search.space.yaml_settings import advice, read_setting, read_value
 
 _LONGEST_PROBLEM = 500
 """Characters of one problem that are shown; a space may hold a novel where a number belongs."""
+_LONGEST_NAME = 40
+"""Characters of a preset's name: it stands in tables."""
 
 
 class SpaceReader:
@@ -72,9 +74,10 @@ class SpaceReader:
             DataSettings(**plain["data"]),
             SearchSettings(**plain["search"]),
             Constraints(**plain["constraints"]),
-            presets,
+            tuple(presets),
             self.source,
             ConfirmSettings(**plain["confirm"]),
+            {name: own for name, own in presets.items() if own is not None},
             tuple(self.notices),
         )
 
@@ -180,29 +183,57 @@ class SpaceReader:
                 self.refused(f"{name}.{key}", knob, entry, error)
         return values
 
-    def presets(self, node: Node) -> tuple[str, ...]:
+    def presets(self, node: Node) -> dict[str, Mapping[str, Setting] | None]:
+        """The presets by name; those that are not published ones, with their settings."""
         if not isinstance(node.value, list):
             self.problem(
                 node.line,
                 "presets",
                 f"expected a list of names. Received: {as_written(node.plain())}.",
             )
-            return ()
-        names: list[str] = []
+            return {}
+        found: dict[str, Mapping[str, Setting] | None] = {}
         for item in node.value:
-            name = item.plain()
-            if name not in PRESET_NAMES:
+            own = isinstance(item.value, dict)
+            name, settings = self.own_preset(item) if own else (item.plain(), None)
+            if not own and name not in PRESET_NAMES:
                 self.problem(
                     item.line,
                     "presets",
                     f"unknown preset {name!r}.{did_you_mean(name, PRESET_NAMES)} "
-                    f"Known presets: {', '.join(PRESET_NAMES)}.",
+                    f"Known presets: {', '.join(PRESET_NAMES)}; or name settings of your own: "
+                    "{mine: {type: se}}.",
                 )
-            elif name in names:
+            elif name in found:
                 self.problem(item.line, "presets", f"{name} stands twice.")
-            else:
-                names.append(name)
-        return tuple(names)
+            elif name:
+                found[name] = settings
+        return found
+
+    def own_preset(self, node: Node) -> tuple[str, Mapping[str, Setting]]:
+        """A name and the attention settings that it stands for; no name where it is wrong."""
+        (name, content), *others = node.value.items() or [("", node)]
+        refused = ""
+        if others or not isinstance(content.value, dict):
+            refused = f"expected one name with its settings. Received: {as_written(node.plain())}."
+        elif name in PRESET_NAMES:
+            refused = f"{name} is a published preset. Choose another name for your own."
+        elif not name.strip() or not name.isprintable() or len(name) > _LONGEST_NAME:
+            refused = f"expected a name of at most {_LONGEST_NAME} printable characters."
+        if refused:
+            self.problem(node.line, "presets", refused)
+            return "", {}
+        path = f"presets.{name}"
+        section = tuned_sections()["attention"]
+        entries = self.entries(path, content, section.knob, section.knobs())
+
+        def refuse(key: str, error: KnobError) -> None:
+            knob = section.knob(key)
+            assert knob is not None, "other keys are left out of the entries"
+            fixed = dataclasses.replace(knob, tunable=False)
+            self.refused(f"{path}.{key}", fixed, entries[key], error)
+
+        return name, section.accept(entries, read_value, refuse, idle=False)
 
 
 def _left_open(key: str, node: Node) -> bool:

@@ -37,7 +37,7 @@ def space_schema() -> dict[str, Any]:
     sections["presets"] = {
         "description": "attention settings that every search tries",
         "type": ["array", "null"],
-        "items": {"enum": list(PRESET_NAMES)},
+        "items": {"anyOf": [{"enum": list(PRESET_NAMES)}, _own_preset()]},
         "uniqueItems": True,
     }
     return {
@@ -46,6 +46,21 @@ def space_schema() -> dict[str, Any]:
         "description": "A scalar is fixed; a mapping with choice, int or float is tuned.",
         **_object(sections, "a search space"),
         "required": list(REQUIRED),
+    }
+
+
+def _own_preset() -> dict[str, Any]:
+    """Attention settings under a name of one's own."""
+    knobs = tuned_sections()["attention"].knobs().values()
+    return {
+        "description": "a name with attention settings",
+        "type": "object",
+        "propertyNames": {"minLength": 1, "maxLength": 40, "not": {"enum": list(PRESET_NAMES)}},
+        "additionalProperties": _object(
+            {knob.name: _described(knob) for knob in knobs}, "attention settings"
+        ),
+        "minProperties": 1,
+        "maxProperties": 1,
     }
 
 

@@ -43,9 +43,11 @@ class Space:
         data: The section `data`.
         search: The section `search`.
         constraints: The section `constraints`.
-        presets: Names of attention settings that every search tries.
+        presets: Names of attention settings that every search tries: published ones, and those
+            of `own_presets`.
         source: String, the file or the shipped name, for messages.
         confirm: The section `confirm`.
+        own_presets: Attention settings that the space itself gives a name.
         notices: Sentences on what somebody who wrote the space should know.
     """
 
@@ -56,6 +58,7 @@ class Space:
     presets: tuple[str, ...]
     source: str
     confirm: ConfirmSettings = ConfirmSettings(seeds=0, top=3, margin=0.005, epochs=0)
+    own_presets: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
     notices: tuple[str, ...] = field(default=(), compare=False)
 
     @property
@@ -94,7 +97,8 @@ class Space:
 
     def preset_configuration(self, name: str) -> Configuration:
         """The configuration of a preset: its attention, the defaults of all tuned knobs."""
-        return Configuration.resolve({**self.settings, "attention": preset(name)})
+        attention = self.own_presets.get(name) or preset(name)
+        return Configuration.resolve({**self.settings, "attention": attention})
 
     def override(self, section: Literal["data", "search"], **values: Value | None) -> Space:
         """A copy with some keys of `data` or `search` replaced; `None` leaves a key."""
@@ -130,7 +134,10 @@ class Space:
             "data": asdict(self.data),
             "search": asdict(self.search),
             "constraints": asdict(self.constraints),
-            "presets": list(self.presets),
+            "presets": [
+                {name: dict(self.own_presets[name])} if name in self.own_presets else name
+                for name in self.presets
+            ],
             # Left out where it is not there, as in the journals of earlier versions.
             **({"confirm": asdict(self.confirm)} if self.confirm.seeds else {}),
         }
