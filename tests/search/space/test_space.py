@@ -419,7 +419,7 @@ SAID = {
     B + "search: [1]": "my.yaml:2: search: expected a mapping of keys. Received: [1].",
     B + "presets: none": "my.yaml:2: presets: expected a list of names. Received: 'none'.",
     B + "presets:\n- none\n- se_papr": "my.yaml:4: presets: unknown preset 'se_papr'. Did you "
-    f"mean 'se_paper'? Known presets: {KNOWN_PRESETS}",
+    f"mean 'se_paper'? Known presets: {KNOWN_PRESETS}.",
     B + "presets: [none, none]": "my.yaml:2: presets: none stands twice.",
     # types
     "backbone: {depth: twenty}": "my.yaml:1: backbone.depth: expected a whole number from 1 to "
@@ -544,7 +544,7 @@ def test_all_problems_are_said_at_once() -> None:
         "my.yaml:2: attention.order: expected one of channel_first, spatial_first, parallel. "
         "Received: 'sideways'.",
         "my.yaml:3: search.max_epochs: expected a whole number from 1 to 100000. Received: 0.",
-        f"my.yaml:4: presets: unknown preset 'some'. Known presets: {KNOWN_PRESETS}",
+        f"my.yaml:4: presets: unknown preset 'some'. Known presets: {KNOWN_PRESETS}.",
     ]
 
 
