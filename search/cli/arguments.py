@@ -33,6 +33,7 @@ an answer without a search:
 commands on a run directory:
   cbam-search confirm RUN    answer the question of a finished search (--more: the next look)
   cbam-search export RUN     export the best model of a run, finished or not
+  cbam-search importance RUN which settings mattered (--one-factor: compare around the best)
   cbam-search summary RUN    print every trial of a run (--format table, csv, json, markdown)
   cbam-search verify RUN     check a run against itself (--repair rebuilds views)
 
@@ -158,6 +159,31 @@ def compare_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--name", help="name of the run directory (the space's name, -compared)")
     _add_look(parser)
+    return parser
+
+
+def importance_parser() -> argparse.ArgumentParser:
+    """The arguments of `importance`."""
+    parser = _Parser(
+        prog="cbam-search importance",
+        description="Prints which settings mattered in a search, and the mean score of each of "
+        "their values.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    parser.add_argument(
+        "--epochs",
+        type=_positive,
+        metavar="N",
+        help="compare the trainings after N epochs (the most that ten trainings have)",
+    )
+    parser.add_argument(
+        "--one-factor",
+        type=Path,
+        metavar="FILE",
+        help="write a space for `cbam-search compare`: the best attention, and each change of "
+        "one of its settings",
+    )
+    parser.add_argument("--json", action="store_true", help="print as JSON")
     return parser
 
 

@@ -12,6 +12,7 @@ import pytest
 from search.algorithms.confirmation import confirmation_seeds, next_training, trainings
 from search.cli import commands as cli
 from search.runs.journal import read_journal
+from search.space.loading import load_space
 from tests.search.command import SMALL_SPACE, epochs_in, kill_all, run, start, wait_for_epochs
 
 SPACE = SMALL_SPACE + "confirm: {seeds: 2, top: 1}\n"
@@ -120,6 +121,23 @@ def test_another_number_of_seeds_is_refused_once_it_is_planned(
 ) -> None:
     assert cli.main(["confirm", str(confirmed), "--seeds", "7"]) == 2
     assert "is planned with 2 seeds" in capsys.readouterr().err
+
+
+def test_what_mattered_and_a_comparison_around_the_best(confirmed: Path, tmp_path: Path) -> None:
+    found = json.loads(run("importance", confirmed, "--epochs", 1, "--json").stdout)
+    assert found["epochs"] == 1 and found["trainings"] > 2
+    knobs = {each["knob"]: each for each in found["knobs"]}
+    assert sum(each["trainings"] for each in knobs["attention.type"]["values"]) > 2
+    shown = run("importance", confirmed, "--epochs", 1).stdout
+    assert "attention.type" in shown and "proves nothing" in shown
+    space = tmp_path / "around.yaml"
+    said = run("importance", confirmed, "--one-factor", space).stdout
+    assert f"compare --space {space}" in said
+    assert load_space(str(space)).presets[:2] == ("none", "best")
+    assert (
+        "is there already" in run("importance", confirmed, "--one-factor", space, check=2).stderr
+    )
+    assert "Two are needed" in run("importance", confirmed, "--epochs", 99, check=2).stderr
 
 
 def test_a_search_that_goes_on_is_not_confirmed(space: Path, tmp_path: Path) -> None:
