@@ -45,8 +45,8 @@ def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("verfy",), "Did you mean 'verify'?"),
         (
             (".",),
-            ". is a folder; say what to do with it: one of compare, confirm, export, sites, "
-            "summary, verify",
+            ". is a folder; say what to do with it: one of compare, confirm, export, "
+            "importance, sites, summary, verify",
         ),
         ((__file__,), f"to search the space {__file__}, run cbam-search --space {__file__}"),
         (("--json", "summary", "runs/x"), "the command comes first: cbam-search summary"),
