@@ -75,7 +75,7 @@ class RunAnswer:
         noise: Float, between seeds, as two trainings of the control tell it.
         resolvable: Float, the smallest difference that this look would see 8 times in 10.
         shrunk: Float or `None`, how much less the winner's accuracy is on validation images
-            of fresh seeds than the search had for it.
+            of fresh seeds than the search had for it, after as many epochs.
         selection: Float, how much of that selection alone would explain.
     """
 
@@ -226,9 +226,16 @@ def _failure(confirmation: ConfirmationState, arms: list[Arm], number: int) -> s
 def _shrunk(
     state: RunState, confirmation: ConfirmationState, arms: list[Arm], seeds: int
 ) -> float | None:
-    """How far the winner fell from its score in the search, on the same validation images."""
+    """How far the winner fell from its score in the search, on the same validation images.
+
+    Only where it was trained as long as in the search: more epochs change scores as well.
+    """
     best = next(state.best_first(), None)
-    if best is None or state.objective != "val_accuracy":
+    if (
+        best is None
+        or state.objective != "val_accuracy"
+        or best.epochs != confirmation.plan.epochs
+    ):
         return None
     for number, arm in enumerate(arms):
         if arm.configuration == best.configuration:

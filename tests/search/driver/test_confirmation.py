@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 from search.algorithms.confirmation import confirmation_seeds, next_training, trainings
+from search.analysis.answer import answer_of
 from search.cli import commands as cli
 from search.runs.journal import read_journal
+from search.runs.run import load_run
 from search.space.loading import load_space
 from tests.search.command import SMALL_SPACE, epochs_in, kill_all, run, start, wait_for_epochs
 
@@ -114,6 +117,16 @@ def test_a_finished_confirmation_answers_without_training(confirmed: Path) -> No
     assert "look 1 of 3" in said
     assert epochs_in(confirmed) == epochs
     assert (confirmed / "answer.json").read_bytes() == before
+
+
+def test_the_winner_is_compared_with_itself_after_as_many_epochs_alone(confirmed: Path) -> None:
+    state = load_run(confirmed)
+    found = answer_of(state)
+    assert found is not None and found.shrunk is not None
+    assert state.confirmation is not None
+    state.confirmation.plan = dataclasses.replace(state.confirmation.plan, epochs=99)
+    found = answer_of(state)
+    assert found is not None and found.shrunk is None
 
 
 def test_another_number_of_seeds_is_refused_once_it_is_planned(
