@@ -93,6 +93,21 @@ class DescribeRequest:
 
 
 @dataclass(frozen=True)
+class LatencyRequest:
+    """The request to time networks.
+
+    Args:
+        configurations: Each as plain values; the others are compared with the first.
+        image: The `ImageSpec`.
+        batch: Integer, images at a time.
+    """
+
+    configurations: tuple[dict[str, dict[str, Any]], ...]
+    image: ImageSpec
+    batch: int
+
+
+@dataclass(frozen=True)
 class Task:
     """Work for a process of its own.
 

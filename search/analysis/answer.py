@@ -35,6 +35,7 @@ class ArmResult:
         accuracy: Floats, test accuracy of each seed.
         parameters: Integer.
         macs: Integer.
+        latency: Float, its time for a batch in units of the control's, or `None`.
         verdict: The `Verdict` against the control, or `None` of an arm without attention and
             of the blind one.
     """
@@ -43,6 +44,7 @@ class ArmResult:
     accuracy: tuple[float, ...]
     parameters: int
     macs: int
+    latency: float | None
     verdict: Verdict | None
 
     @property
@@ -77,6 +79,8 @@ class RunAnswer:
         shrunk: Float or `None`, how much less the winner's accuracy is on validation images
             of fresh seeds than the search had for it, after as many epochs.
         selection: Float, how much of that selection alone would explain.
+        batch: Integer, images of the batches that latencies are of.
+        milliseconds: Float, what the control takes for one, or `None` if it was not measured.
     """
 
     look: int
@@ -93,6 +97,8 @@ class RunAnswer:
     resolvable: float
     shrunk: float | None
     selection: float
+    batch: int
+    milliseconds: float | None
 
 
 def answer_of(state: RunState) -> RunAnswer | None:
@@ -150,6 +156,8 @@ def answer_of(state: RunState) -> RunAnswer | None:
         noise=noise,
         resolvable=resolvable_difference(comparison.noise, seeds, len(attended), error),
         shrunk=_shrunk(state, confirmation, arms, seeds),
+        batch=confirmation.latency.batch if confirmation.latency else 0,
+        milliseconds=confirmation.latency.milliseconds if confirmation.latency else None,
         selection=noise_of_validation(state, noise) * expected_best(plan.selected_from),
     )
 
@@ -208,6 +216,7 @@ def _result(
         ),
         parameters=first.parameters,
         macs=first.macs,
+        latency=confirmation.latency.ratios[number] if confirmation.latency else None,
         verdict=verdict,
     )
 

@@ -27,6 +27,7 @@ _HEADINGS = (
     "verdict",
     "parameters",
     "MACs",
+    "time",
 )
 
 
@@ -60,6 +61,7 @@ def answer_rows(answer: RunAnswer) -> list[list[str]]:
                 verdict.answer.value if verdict else "",
                 f"{result.parameters:,}",
                 f"{result.macs:,}",
+                "" if result.latency is None else f"{result.latency:.2f}x",
             ]
         )
     return rows
@@ -86,6 +88,11 @@ def sentences(run: Path, answer: RunAnswer) -> list[str]:
             f"The search's best was {100 * answer.shrunk:+.2f} points on the validation "
             f"images against itself with fresh seeds; selection alone explains "
             f"about {100 * answer.selection:.2f}."
+        )
+    if answer.milliseconds is not None:
+        said.append(
+            f"The control takes {answer.milliseconds:.1f} ms for {answer.batch} images on this "
+            "machine; times are in units of that."
         )
     said += answer.failed
     if answer.answer.answer is Answer.UNKNOWN and answer.look < len(answer.looks):
@@ -123,6 +130,7 @@ def answer_record(answer: RunAnswer) -> dict[str, Any]:
         "resolvable": answer.resolvable,
         "shrunk": answer.shrunk,
         "selection": answer.selection,
+        "latency": {"batch": answer.batch, "milliseconds": answer.milliseconds},
         "explained": {
             role: _verdict_record(verdict) for role, verdict in answer.explained.items()
         },
@@ -135,6 +143,7 @@ def answer_record(answer: RunAnswer) -> dict[str, Any]:
                 "accuracy": list(result.accuracy),
                 "parameters": result.parameters,
                 "macs": result.macs,
+                "latency": result.latency,
                 "verdict": _verdict_record(result.verdict),
             }
             for result in answer.results

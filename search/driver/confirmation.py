@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from hypermodels.networks.cost import CostModel
@@ -17,15 +19,23 @@ from search.algorithms.trials import TrialSpec
 from search.data import Progress
 from search.driver.assigning import assignment_of, restore_checkpoint
 from search.driver.retention import discard
-from search.driver.side_tasks import run_all
+from search.driver.side_tasks import run_all, run_to_end
 from search.driver.signals import Signals
 from search.driver.trial_loop import Listener, TrialLoop, log_of
 from search.errors import SearchFailedError, UsageError
 from search.executors.base import Executor
-from search.messages import Task
+from search.messages import LatencyRequest, Task
 from search.runs.confirmation import ConfirmationState
-from search.runs.records import ConfirmationPlanned, LookBegun, TestRead, TestScored, now
+from search.runs.records import (
+    ConfirmationPlanned,
+    LatencyMeasured,
+    LookBegun,
+    TestRead,
+    TestScored,
+    now,
+)
 from search.runs.run import Run
+from search.space.image_spec import image_spec
 
 
 def plan_confirmation(
@@ -104,6 +114,8 @@ class Confirmation:
         """
         self._loop.run(listener)
         self._read_test_images(progress)
+        if self._state.latency is None:
+            self._measure_latency(progress)
 
     def begin_look(self, more: bool = False) -> None:
         """Begins the first look, or the next one.
@@ -188,6 +200,22 @@ class Confirmation:
 
         what = "scoring the test images failed"
         run_all(self._executor, tasks, scored, check, what, SearchFailedError)
+
+    def _measure_latency(self, progress: Progress) -> None:
+        """Times the arms; without that, the answer stands as well."""
+        space = self._run.space
+        request = LatencyRequest(
+            tuple(arm.configuration.to_dict() for arm in self._state.arms()),
+            image_spec(self._run.info),
+            space.data.batch_size,
+        )
+        log = log_of(self._run, next(iter(self._state.planned())))
+        threads = space.search.threads
+        task = Task("search.worker.latency:measure", request, "latency", threads, log)
+        check = partial(progress, "Timing the arms", 0, 1)
+        with contextlib.suppress(SearchFailedError):
+            found = run_to_end(self._executor, task, check, "timing failed", SearchFailedError)
+            self._run.record(LatencyMeasured(batch=request.batch, **found))
 
     def _scoring(self, name: str, progress: Progress) -> Task:
         spec, log = self._state.trials[name].spec, log_of(self._run, name)

@@ -16,6 +16,7 @@ from search.algorithms.trials import TrialSpec
 from search.runs.records import (
     ConfirmationPlanned,
     Entry,
+    LatencyMeasured,
     LookBegun,
     TestScored,
     TrialStarted,
@@ -35,6 +36,7 @@ class ConfirmationState:
         trials: Mapping from trial id to its state.
         outcomes: The validation score of each that ended, `None` of one that failed.
         scores: Mapping from trial id to what it did on the test images.
+        latency: How long the arms take, or `None` until it is measured.
     """
 
     plan: ConfirmationPlanned
@@ -42,6 +44,7 @@ class ConfirmationState:
     trials: dict[str, TrialState] = field(default_factory=dict)
     outcomes: dict[str, float | None] = field(default_factory=dict)
     scores: dict[str, TestScored] = field(default_factory=dict)
+    latency: LatencyMeasured | None = None
     _planned: Mapping[str, TrialSpec] = field(default_factory=dict)
     _planned_for: int = 0
 
@@ -71,6 +74,9 @@ class ConfirmationState:
                     return "it is no training of the confirmation"
                 if len(_bytes(entry.right)) != (entry.images + 7) // 8:
                     return "its answers are not as many as its images"
+            case LatencyMeasured():
+                if len(entry.ratios) != len(plan.arms):
+                    return "its latencies are not as many as its arms"
         return None
 
     def planned(self) -> Mapping[str, TrialSpec]:

@@ -281,6 +281,16 @@ class TestScored(Entry):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LatencyMeasured(Entry):
+    """How long the arms of a confirmation take for a batch, each in units of the first."""
+
+    type = "latency"
+    batch: Annotated[int, integer(1, 10**9)]
+    milliseconds: Annotated[float, number]
+    ratios: Annotated[list[float], list_of(number)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SessionEnded(Entry):
     """A driver has driven the search for some time, to an orderly end."""
 

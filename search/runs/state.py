@@ -16,6 +16,7 @@ from search.runs.records import (
     ConfirmationPlanned,
     Entry,
     EpochTrained,
+    LatencyMeasured,
     LookBegun,
     ModelExported,
     RunBegan,
@@ -197,6 +198,8 @@ class RunState:
                 self._confirmation(entry, record).looks = entry.look
             case TestScored():
                 self._confirmation(entry, record).scores[entry.trial] = entry
+            case LatencyMeasured():
+                self._confirmation(entry, record).latency = entry
             case SessionEnded():
                 self.sessions.append(entry)
             case BackboneDescribed():

@@ -29,6 +29,14 @@ def records(run_directory: Path) -> list[dict[str, Any]]:
     return read_journal(run_directory / "journal.jsonl")[0]
 
 
+def answer_in(run_directory: Path) -> dict[str, Any]:
+    """A run's answer but for its latencies, which are measured."""
+    answer: dict[str, Any] = json.loads((run_directory / "answer.json").read_text())
+    assert answer.pop("latency")["milliseconds"] > 0
+    assert all(arm.pop("latency") > 0 for arm in answer["arms"])
+    return answer
+
+
 def epochs_searched(run_directory: Path) -> int:
     """Epochs of the search, without those of its confirmation."""
     return sum(
@@ -37,7 +45,7 @@ def epochs_searched(run_directory: Path) -> int:
     )
 
 
-def answer_after(kills: Iterable[int], space: Path, runs: Path) -> bytes:
+def answer_after(kills: Iterable[int], space: Path, runs: Path) -> dict[str, Any]:
     """The answer of a run that is killed whenever its journal has so many epochs."""
     for epochs in kills:
         arguments = ["--space", space, "--directory", runs, "--workers", 2, "--verbose"]
@@ -45,7 +53,7 @@ def answer_after(kills: Iterable[int], space: Path, runs: Path) -> bytes:
         wait_for_epochs(process, runs / "small", epochs)
         kill_all(process)
     search(space, runs)
-    return (runs / "small" / "answer.json").read_bytes()
+    return answer_in(runs / "small")
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +174,7 @@ def test_killed_it_gives_the_same_answer(confirmed: Path, space: Path, tmp_path:
     whole = epochs_in(confirmed)
     searched = epochs_searched(confirmed)
     kills = (searched + 2, whole - 1)
-    assert answer_after(kills, space, tmp_path) == (confirmed / "answer.json").read_bytes()
+    assert answer_after(kills, space, tmp_path) == answer_in(confirmed)
 
 
 @pytest.mark.slow
@@ -187,7 +195,7 @@ def test_a_storm_of_kills_over_a_confirmation(
 ) -> None:
     searched = epochs_searched(confirmed)
     kills = range(searched, epochs_in(confirmed) + 1)
-    assert answer_after(kills, space, tmp_path) == (confirmed / "answer.json").read_bytes()
+    assert answer_after(kills, space, tmp_path) == answer_in(confirmed)
 
 
 def test_compare_needs_no_search(tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def test_a_confirmation_is_kept_apart_from_its_search() -> None:
     assert list(state.confirmation.planned()) == ["c01-01", "c02-01", "c01-02", "c02-02"]
 
 
+LATENCY = {"type": "latency", "batch": 8, "milliseconds": 2.0, "ratios": [1.0, 1.1]}
+
+
 @pytest.mark.parametrize(
     ("records", "expected"),
     [
@@ -85,6 +88,8 @@ def test_a_confirmation_is_kept_apart_from_its_search() -> None:
         ([plan(), LOOK, scored()], "no training of the confirmation"),
         ([plan(), LOOK, training(), scored(images=80)], "not as many as its images"),
         ([plan(), LOOK, training(), scored(right="?")], "not as many as its images"),
+        ([LATENCY], "no confirmation was planned"),
+        ([plan(), {**LATENCY, "ratios": [1.0]}], "not as many as its arms"),
     ],
 )
 def test_what_contradicts_the_plan_is_refused(records: list[Record], expected: str) -> None:
