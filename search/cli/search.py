@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from pathlib import Path
 
 from rich.console import Console
 
 from search.analysis.answer import RunAnswer
+from search.analysis.image_noise import expected_noise
 from search.analysis.summary import write_summary
 from search.cli.common import console_of, executor_of, result_of, run_directory
 from search.cli.confirm import arms_from_search, confirm
@@ -56,6 +58,7 @@ def carry_out(options: argparse.Namespace) -> int:
             exported = _run_search(run, options, console, signals)
             if not options.json:
                 print_result(console, run.path, run.state, exported)
+                print_prose(console, _noise(run))
             answer = _confirm(run, options, console, signals) if space.confirm.seeds else None
         except Interrupted as stop:
             _say_stopped(console, run, stop, options.line)
@@ -84,6 +87,22 @@ def _run_search(
         finally:
             executor.kill()
             write_summary(run.path, run.state)
+
+
+def _noise(run: Run) -> str:
+    """How far scores of the search differ by chance, and what tells more."""
+    best = next(run.state.best_first(), None)
+    count = run.info.validation_count
+    if best is None or best.score is None or run.state.objective != "val_accuracy":
+        return f"Scores are those of {count:,} validation images, each of one training."
+    apart = math.sqrt(2) * expected_noise(best.score, count)
+    said = (
+        f"On {count:,} validation images, two trainings of one network may differ by "
+        f"{100 * apart:.1f} points for no other reason than their seeds and these images."
+    )
+    if run.space.confirm.seeds:
+        return said
+    return f"{said} What is real, {shell_line(['cbam-search', 'confirm', str(run.path)])} tells."
 
 
 def _confirm(

@@ -190,7 +190,8 @@ def _headline(verdict: Verdict, answer: RunAnswer) -> str:
             f"About {pluralize(more, 'more seed')} would tell; {last} more are planned. More test "
             "images help as well."
             if last
-            else f"All {answer.looks[-1]} planned seeds are used: they can show no difference."
+            else f"All {answer.looks[-1]} planned seeds are used: a difference, if there is one, "
+            "lies within that interval."
         )
     else:
         then = f"About {pluralize(more, 'more seed')} would tell."
