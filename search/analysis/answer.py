@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,8 +20,8 @@ from search.algorithms.confirmation import (
 from search.analysis.comparison import Comparison, Difference, compare
 from search.analysis.image_noise import noise_floor, variance_of_images
 from search.analysis.looks import spent_error
-from search.analysis.resolution import expected_best, resolvable_difference
-from search.analysis.verdict import Verdict, overall, verdict_of
+from search.analysis.resolution import chance_to_settle, expected_best, resolvable_difference
+from search.analysis.verdict import Answer, Verdict, overall, verdict_of
 from search.runs.confirmation import ConfirmationState
 from search.runs.state import RunState
 
@@ -79,6 +79,8 @@ class RunAnswer:
         shrunk: Float or `None`, how much less the winner's accuracy is on validation images
             of fresh seeds than the search had for it, after as many epochs.
         selection: Float, how much of that selection alone would explain.
+        chance: Float, how likely the last planned look is to settle what this one could not, or
+            `None` if there is nothing to settle or no further look.
         batch: Integer, images of the batches that latencies are of.
         milliseconds: Float, what the control takes for one, or `None` if it was not measured.
     """
@@ -97,6 +99,7 @@ class RunAnswer:
     resolvable: float
     shrunk: float | None
     selection: float
+    chance: float | None
     batch: int
     milliseconds: float | None
 
@@ -138,6 +141,7 @@ def answer_of(state: RunState) -> RunAnswer | None:
         if arms[number].role in (TWIN, WIDER, BLIND) and winner in right
     }
     explained = _explained(right, winner, others, error, plan.margin)
+    answer = overall(list(verdicts.values()), [explained[TWIN]] if TWIN in explained else [])
     noise = noise_floor(right[plain][0], right[plain][1])
     return RunAnswer(
         look=look,
@@ -151,11 +155,12 @@ def answer_of(state: RunState) -> RunAnswer | None:
         ),
         failed=tuple(_failure(confirmation, arms, number) for number in sorted(lost)),
         comparison=comparison,
-        answer=overall(list(verdicts.values()), [explained[TWIN]] if TWIN in explained else []),
+        answer=answer,
         explained=explained,
         noise=noise,
         resolvable=resolvable_difference(comparison.noise, seeds, len(attended), error),
         shrunk=_shrunk(state, confirmation, arms, seeds),
+        chance=_chance(answer, comparison, plan.looks, look, plan.margin),
         batch=confirmation.latency.batch if confirmation.latency else 0,
         milliseconds=confirmation.latency.milliseconds if confirmation.latency else None,
         selection=noise_of_validation(state, noise) * expected_best(plan.selected_from),
@@ -176,6 +181,18 @@ def _compare(
     scores = {name: right[name].mean(1) for name in (control, *arms)}
     images = {name: variance_of_images(right[name], right[control]) for name in arms}
     return compare(scores, control, alpha=error, image_variance=images)
+
+
+def _chance(
+    answer: Verdict, comparison: Comparison, looks: Sequence[int], look: int, margin: float
+) -> float | None:
+    """How likely the last planned look is to settle what this one could not."""
+    found = answer.difference
+    if answer.answer is not Answer.UNKNOWN or look == len(looks):
+        return None
+    if not np.isfinite(found.low):
+        return None
+    return chance_to_settle(comparison, found, looks[-1], spent_error(looks)[-1], margin)
 
 
 def _explained(

@@ -36,6 +36,7 @@ class Difference:
         mean: Float, mean difference, positive where the arm is better.
         standard_error: Float, over seeds and, where scores of single images were given,
             over images like these.
+        of_images: Float, what the images contribute to its square; more seeds do not lessen it.
         p: Float, adjusted for all comparisons of the family.
         low: Float, the lower end of the simultaneous interval.
         high: Float, its upper end.
@@ -46,6 +47,7 @@ class Difference:
     arm: str
     mean: float
     standard_error: float
+    of_images: float
     p: float
     low: float
     high: float
@@ -120,7 +122,8 @@ def compare(
     for arm, pair, second in zip(arms, pairs, paired, strict=True):
         own = float(pair.var(ddof=1)) if np.ptp(pair) > 1e-12 else 0.0
         over_seeds = max(2 * variance, own) / seeds
-        noise = _Noise.of(over_seeds, degrees, (image_variance or {}).get(arm, 0.0), count)
+        of_images = (image_variance or {}).get(arm, 0.0)
+        noise = _Noise.of(over_seeds, degrees, of_images, count)
         mean = float(pair.mean())
         half = noise.half_width(alpha)
         differences.append(
@@ -128,6 +131,7 @@ def compare(
                 arm=arm,
                 mean=mean,
                 standard_error=math.sqrt(noise.variance),
+                of_images=of_images,
                 p=noise.p(mean),
                 low=mean - half,
                 high=mean + half,

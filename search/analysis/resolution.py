@@ -11,7 +11,12 @@ import math
 import numpy as np
 from scipy import integrate, special
 
-from search.analysis.comparison import critical_value, pooled_variance
+from search.analysis.comparison import (
+    Comparison,
+    Difference,
+    critical_value,
+    pooled_variance,
+)
 
 POWER = 0.8
 """How often a difference of the size that is called resolvable would be seen."""
@@ -79,6 +84,42 @@ def seeds_needed(
         enough = resolvable_difference(noise, middle, comparisons, alpha) <= abs(difference)
         low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def chance_to_settle(
+    comparison: Comparison, found: Difference, seeds: int, alpha: float, margin: float
+) -> float:
+    """How likely a later look is to say more of an arm than that nothing can be told.
+
+    What is known so far is all that is assumed: the difference to come is drawn around the
+    one that was found, as far from it as its noise allows.
+
+    Args:
+        comparison: The `Comparison` so far.
+        found: The arm's `Difference` in it.
+        seeds: Integer, seeds in all at the later look.
+        alpha: Float, the error that that look may make.
+        margin: Float, the smallest difference that matters.
+
+    Returns:
+        A float from 0 to 1.
+    """
+    share = comparison.seeds / seeds
+    over_seeds = found.standard_error**2 - found.of_images
+    spread = math.sqrt(max(over_seeds, 0.0) * (1 - share))
+    arms = len(comparison.differences)
+    half = critical_value(alpha, arms, float(arms * (seeds - 1))) * math.sqrt(
+        max(over_seeds, 0.0) * share + found.of_images
+    )
+
+    def within(bound: float) -> float:
+        """The chance that the difference then lies within a bound."""
+        if not spread:
+            return float(abs(found.mean) <= bound)
+        ends = ((bound - found.mean) / spread, (-bound - found.mean) / spread)
+        return float(special.ndtr(ends[0]) - special.ndtr(ends[1])) if bound > 0 else 0.0
+
+    return 1 - within(half) + within(min(margin - half, half))
 
 
 def expected_best(trials: int) -> float:

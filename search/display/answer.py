@@ -17,6 +17,9 @@ from search.display.console import cells, make_table, print_prose, print_table
 from search.storage.files import storage_errors, write_json, write_text
 from search.text import pluralize, printable, shell_line
 
+FUTILE = 0.1
+"""The chance of settling a question below which going on is advised against."""
+
 _HEADINGS = (
     "arm",
     "accuracy",
@@ -95,9 +98,15 @@ def sentences(run: Path, answer: RunAnswer) -> list[str]:
             "machine; times are in units of that."
         )
     said += answer.failed
-    if answer.answer.answer is Answer.UNKNOWN and answer.look < len(answer.looks):
+    if answer.chance is not None:
         command = shell_line(["cbam-search", "confirm", str(run), "--more"])
-        said.append(f"To go on to {answer.looks[answer.look]} seeds: {command}")
+        seeds = answer.looks[answer.look]
+        said.append(
+            f"To go on to {seeds} seeds: {command}"
+            if answer.chance >= FUTILE
+            else f"It is hardly worth going on to {seeds} seeds ({command}): more test images, or "
+            "a question about larger differences (confirm.margin), would tell more."
+        )
     return said
 
 
@@ -130,6 +139,7 @@ def answer_record(answer: RunAnswer) -> dict[str, Any]:
         "resolvable": answer.resolvable,
         "shrunk": answer.shrunk,
         "selection": answer.selection,
+        "chance": answer.chance,
         "latency": {"batch": answer.batch, "milliseconds": answer.milliseconds},
         "explained": {
             role: _verdict_record(verdict) for role, verdict in answer.explained.items()
@@ -195,6 +205,11 @@ def _headline(verdict: Verdict, answer: RunAnswer) -> str:
         )
     else:
         then = f"About {pluralize(more, 'more seed')} would tell."
+    if answer.chance is not None:
+        then += (
+            f" The last planned look, with {answer.looks[-1]} seeds, settles it with a chance of "
+            f"{100 * answer.chance:.0f} %."
+        )
     return f"Cannot tell yet whether attention helps here: {arm} against {size}. {then}"
 
 

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from search.analysis.comparison import compare
-from search.analysis.resolution import expected_best, resolvable_difference, seeds_needed
+from search.analysis.resolution import (
+    chance_to_settle,
+    expected_best,
+    resolvable_difference,
+    seeds_needed,
+)
 from search.analysis.verdict import Answer, overall, verdict_of
 
 
@@ -83,6 +88,36 @@ def test_seeds_needed_resolve_what_was_asked() -> None:
     assert resolvable_difference(0.2, needed, 4) <= 0.3
     assert resolvable_difference(0.2, needed - 1, 4) > 0.3
     assert seeds_needed(1.0, 1e-4, 4) is None
+
+
+def test_the_chance_to_settle_is_how_often_the_last_look_settles() -> None:
+    """Over effects of every size, as likely as not to be any."""
+    random = np.random.default_rng(5)
+    chances, settled = [], []
+    for _ in range(600):
+        effect = random.uniform(-4, 4)
+        scores = {"none": random.normal(90, 1, 12), "se": random.normal(90, 1, 12)}
+        scores["eca"] = random.normal(90, 1, 12)
+        scores["se"] = scores["se"] + effect
+        first = compare({name: each[:5] for name, each in scores.items()}, "none", alpha=0.027)
+        if verdict_of(first, "se", 1.5).answer is not Answer.UNKNOWN:
+            continue
+        chances.append(chance_to_settle(first, first.of("se"), 12, 0.012, 1.5))
+        last = compare(scores, "none", alpha=0.012)
+        settled.append(verdict_of(last, "se", 1.5).answer is not Answer.UNKNOWN)
+    assert len(chances) > 200
+    assert np.mean(chances) == pytest.approx(np.mean(settled), abs=0.08)
+    order = np.argsort(chances)
+    lower, upper = np.array(settled)[order[:80]], np.array(settled)[order[-80:]]
+    assert upper.mean() > lower.mean() + 0.2
+
+
+def test_no_seeds_settle_what_the_images_leave_open() -> None:
+    right = np.random.default_rng(0).normal(0.9, 0.001, (2, 5))
+    scores = {"none": right[0], "se": right[1]}
+    found = compare(scores, "none", image_variance={"se": 0.02**2})
+    assert verdict_of(found, "se", 0.005).answer is Answer.UNKNOWN
+    assert chance_to_settle(found, found.of("se"), 12, 0.012, 0.005) < 0.01
 
 
 def test_what_selection_adds_is_the_expected_maximum() -> None:
