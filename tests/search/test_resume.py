@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from search.runs.journal import read_journal
+from search.space.loading import shipped_spaces
 from tests.search.command import (
     SMALL_SPACE,
     kill_all,
@@ -158,12 +159,16 @@ def test_killed_workers_are_replaced(
 
 @pytest.mark.slow
 def test_quickstart_killed_three_times_equals_untouched(tmp_path: Path) -> None:
+    """The search of it; confirmations are killed in `driver/test_confirmation.py`."""
     straight, killed, wide = (tmp_path / name for name in ("straight", "killed", "wide"))
     for directory in (straight, killed, wide):
         directory.mkdir()
-    expected = results(search_with_kills(straight, [], "--space", "quickstart"))
+    lines = shipped_spaces()["quickstart"].read_text().splitlines(keepends=True)
+    space = tmp_path / "search_alone.yaml"
+    space.write_text("".join(line for line in lines if not line.startswith("confirm:")))
+    expected = results(search_with_kills(straight, [], "--space", space))
     moments = sorted(random.Random(0).sample(range(2, 60), 3))
-    path = search_with_kills(killed, moments, "--space", "quickstart", pause=0.7)
+    path = search_with_kills(killed, moments, "--space", space, pause=0.7)
     assert results(path) == expected
-    path = search_with_kills(wide, [], "--space", "quickstart", "--workers", 5)
+    path = search_with_kills(wide, [], "--space", space, "--workers", 5)
     assert results(path) == expected
