@@ -126,7 +126,9 @@ def importance_of(
         if len({str(each.values[name]) for each in trainings if name in each.values}) > 1
     ]
     domains = {name: domains[name] for name in varied}
-    weights = _weights(domains, trainings, space.maximize, seed) if weigh and varied else {}
+    differ = len({each.score for each in trainings}) > 1
+    weigh = weigh and bool(varied) and differ
+    weights = _weights(domains, trainings, space.maximize, seed) if weigh else {}
     found = []
     for name, domain in domains.items():
         having = [each for each in trainings if name in each.values]

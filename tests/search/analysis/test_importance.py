@@ -79,6 +79,21 @@ def test_means_are_those_of_numpy_with_the_interval_of_student() -> None:
     assert len(found[RATE].means) == 3 and found[TYPE].importance is None
 
 
+def test_equal_scores_make_nothing_important() -> None:
+    flat = [ScoredTraining(each.values, 0.1) for each in trainings({"none": 0, "se": 0})]
+    assert all(each.importance is None for each in importance_of(SPACE, flat, weigh=True))
+
+
+@pytest.mark.parametrize("count", [6, 8, 12])
+def test_a_handful_of_trainings_is_enough_to_compute(count: int) -> None:
+    whole = trainings({"none": 0.0, "se": 0.02, "cbam": 0.1})
+    random = np.random.default_rng(count)
+    for _ in range(5):
+        few = [whole[i] for i in random.choice(len(whole), count, replace=False)]
+        for each in importance_of(SPACE, few, weigh=True):
+            assert each.importance is not None and 0 <= each.importance <= 1
+
+
 def test_a_knob_with_one_value_did_nothing() -> None:
     given = [each for each in trainings({"se": 0.0}) if each.values[RATIO] == 4]
     assert [each.knob for each in importance_of(SPACE, given, weigh=False)] == [RATE]
