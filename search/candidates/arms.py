@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import product
 
@@ -50,6 +51,7 @@ def arms_of_search(
         notices.append(
             f"Only the {pluralize(top, 'best kind')} of attention are compared; {left} not."
         )
+    notices += _less_tuned(state)
     winner = found[0].configuration if found else plain.configuration if plain else None
     if winner is None:
         return [], notices
@@ -98,6 +100,22 @@ def arms_of_space(space: Space, costs: CostModel) -> tuple[list[Arm], list[str]]
     return _distinct([Arm("none", PLAIN, base), *rest], costs, notices)
 
 
+def _less_tuned(state: RunState) -> Iterator[str]:
+    """Says so where the search tried fewer recipes without attention than with some kind."""
+    tried = Counter(
+        str(trial.configuration.attention["type"])
+        for trial in state.trials.values()
+        if trial.trial_id == trial.lineage
+    )
+    plain = tried.pop("none", 0)
+    most = max(tried, key=lambda kind: tried[kind], default="")
+    if most and 0 < plain < tried[most]:
+        yield (
+            f"The search tried {pluralize(plain, 'recipe')} without attention and "
+            f"{tried[most]} with {most}: the plain network is tuned less, which favors attention."
+        )
+
+
 def _wider(
     plain: Configuration, winner: Arm, costs: CostModel, notices: list[str]
 ) -> Iterator[Arm]:
@@ -106,7 +124,10 @@ def _wider(
         return
     wanted, had = (costs.cost(each).parameters for each in (winner.configuration, plain))
     if wanted <= had:
-        notices.append(f"{winner.name} adds no parameters: no wider network is compared with it.")
+        notices.append(
+            f"{winner.name} has no more parameters than the network without it: no wider network "
+            "is compared with it."
+        )
         return
     widened = widened_to(plain, wanted, costs)
     if widened is None:
