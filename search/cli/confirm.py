@@ -137,7 +137,7 @@ def confirm(
             console,
             f"Comparing {pluralize(len(plan.arms), 'arm')} over "
             f"{pluralize(total // len(plan.arms), 'seed')}: "
-            f"{', '.join(str(arm['name']) for arm in plan.arms)}.",
+            f"{'; '.join(str(arm['name']) for arm in plan.arms)}.",
         )
         print_notices(console, plan.notices)
         if not run.state.confirmation.outcomes:
@@ -164,6 +164,11 @@ def _beforehand(run: Run, arms: int, seeds: int) -> str:
     noise = expected_noise(accuracy, run.info.test_count)
     error = spent_error(planned_looks(seeds))[0]
     smallest = resolvable_difference(noise, seeds, arms - 1, error)
+    if smallest > 1:
+        return (
+            f"With {run.info.test_count:,} test images and {pluralize(seeds, 'seed')}, the first "
+            "look can see no difference at all. More test images or more seeds are needed."
+        )
     return (
         f"With {run.info.test_count:,} test images and {pluralize(seeds, 'seed')}, the first look "
         f"sees a difference of {100 * smallest:.1f} points 8 times in 10, smaller ones where the "

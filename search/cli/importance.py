@@ -32,6 +32,8 @@ def carry_out(options: argparse.Namespace) -> int:
         command = shell_line(["cbam-search", "compare", "--space", str(options.one_factor)])
         print_prose(console, f"To compare: {command}")
         return 0
+    if not state.trials:
+        raise UsageError(f"{options.run} has no search, which importances are of.")
     epochs = options.epochs or epochs_to_compare(state)
     trainings = trainings_at(space, state, epochs)
     if len(trainings) < 2:

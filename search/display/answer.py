@@ -15,7 +15,7 @@ from search.analysis.comparison import Difference
 from search.analysis.verdict import Answer, Verdict
 from search.display.console import cells, make_table, print_prose, print_table
 from search.storage.files import storage_errors, write_json, write_text
-from search.text import pluralize, printable, shell_line
+from search.text import markdown, pluralize, printable, shell_line
 
 FUTILE = 0.1
 """The chance of settling a question below which going on is advised against."""
@@ -82,7 +82,9 @@ def sentences(run: Path, answer: RunAnswer) -> list[str]:
         f"for all arms together, and for new seeds and new images."
     )
     said.append(
-        f"Two trainings of one network differ by about {100 * answer.noise:.2f} points (one "
+        "The scores never vary, so nothing can be said of their noise."
+        if not answer.comparison.noise
+        else f"Two trainings of one network differ by about {100 * answer.noise:.2f} points (one "
         f"standard deviation); {seeds} seeds show a difference of "
         f"{100 * answer.resolvable:.2f} points 8 times in 10."
     )
@@ -117,8 +119,8 @@ def write_answer(run: Path, answer: RunAnswer) -> None:
         StorageError: If the machine refuses a write.
     """
     lines = ["| " + " | ".join(_HEADINGS) + " |", "|" + "---|" * len(_HEADINGS)]
-    lines += ["| " + " | ".join(row) + " |" for row in answer_rows(answer)]
-    text = "\n\n".join(sentences(run, answer))
+    lines += ["| " + " | ".join(map(markdown, row)) + " |" for row in answer_rows(answer)]
+    text = "\n\n".join(map(markdown, sentences(run, answer)))
     with storage_errors("the answer", run):
         write_text(run / "answer.md", f"{text}\n\n" + "\n".join(lines) + "\n")
         write_json(run / "answer.json", answer_record(answer))

@@ -205,6 +205,10 @@ class RunState:
             case BackboneDescribed():
                 self.descriptions[digest(entry.settings)] = entry
 
+    def every_trial(self) -> dict[str, TrialState]:
+        """The trials of the search and of its confirmation, by name."""
+        return {**self.trials, **(self.confirmation.trials if self.confirmation else {})}
+
     def trial(self, trial_id: str) -> TrialState | None:
         """The trial of that name, of the search or of its confirmation."""
         confirmed = self.confirmation.trials if self.confirmation else {}

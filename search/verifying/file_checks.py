@@ -69,7 +69,7 @@ def _saved_curve(path: Path, largest: int) -> list[dict[str, float]]:
 
 def _largest(state: RunState) -> int:
     """Bytes that the numbers of a network of the run, and its optimizer's, do not exceed."""
-    parameters = [trial.parameters for trial in state.trials.values()]
+    parameters = [trial.parameters for trial in state.every_trial().values()]
     return BYTES_A_PARAMETER * max(parameters, default=0)
 
 

@@ -78,6 +78,8 @@ def _check_against_search(run: Run, repair: bool, findings: Findings) -> None:
     """What the search decides, given the outcomes, is what the journal and the views say."""
     if run.info.fingerprint != run.state.header.data:
         findings.add(f"the data in {data_folder(run.path)} is not the data this run started with")
+    if run.state.confirmation and not run.state.trials:
+        return  # it was compared without a search, so that KerasTuner has nothing to see
     hyperband = algorithm_of(run, costs_of(run))
     oracle = SearchOracle(run.space, hyperband, run.state, hypermodel_of(run))
     _check_decisions(run.state, oracle, findings)
@@ -129,7 +131,7 @@ def _check_scores(state: RunState, findings: Findings) -> None:
     for name, times in Counter(state.end_order).items():
         if times > 1:
             findings.add(f"trial {name} ended {times} times")
-    for name, trial in state.trials.items():
+    for name, trial in state.every_trial().items():
         if trial.status != COMPLETED:
             if trial.score is not None:
                 findings.add(f"trial {name} is {trial.status} but has a score")

@@ -205,12 +205,18 @@ def test_compare_needs_no_search(tmp_path: Path) -> None:
         "attention: {type: {choice: [se, eca]}}\n"
         "data: {name: cifar10-sample, limit: 120, validation: 40, batch_size: 20}\n"
         "search: {max_epochs: 1}\n"
+        "presets: [{'a|b <i>': {type: simam}}]\n"
     )
     arguments = ["compare", "--space", space, "--directory", tmp_path, "--seeds", 2]
     said = run(*arguments, "--workers", 2).stdout
     assert "The space offers no network without attention; it was added." in said
     answer = json.loads((tmp_path / "few-compared" / "answer.json").read_text())
-    assert [arm["arm"] for arm in answer["arms"]] == ["none", "se", "eca"]
+    assert [arm["arm"] for arm in answer["arms"]] == ["none", "a|b <i>", "se", "eca"]
+    assert "matches its journal" in run("verify", tmp_path / "few-compared").stdout
+    refused = run("importance", tmp_path / "few-compared", check=2).stderr
+    assert "has no search" in refused
+    assert "4 arms over 2 seeds: none; a|b <i>; se; eca." in said
+    assert r"| a\|b \<i\> |" in (tmp_path / "few-compared" / "answer.md").read_text()
 
 
 def test_compare_refuses_a_tuned_recipe(
