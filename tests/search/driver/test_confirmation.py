@@ -137,6 +137,28 @@ def test_the_winner_is_compared_with_itself_after_as_many_epochs_alone(confirmed
     assert found is not None and found.shrunk is None
 
 
+def test_an_arm_that_failed_is_reported_and_the_others_answer_stands(confirmed: Path) -> None:
+    state = load_run(confirmed)
+    confirmation = state.confirmation
+    assert confirmation is not None
+    roles = [arm.role for arm in confirmation.arms()]
+    number = roles.index("blind")
+    name = f"c{number + 1:02d}-02"
+    whole = answer_of(state)
+    confirmation.outcomes[name] = None
+    confirmation.trials[name].reason = "out of memory"
+    del confirmation.scores[name]
+    found = answer_of(state)
+    assert found is not None and whole is not None
+    assert "blind has no answer" in found.failed[0] and "out of memory" in found.failed[0]
+    assert "blind" not in found.explained and "blind" in whole.explained
+    assert len(found.results) == len(whole.results) - 1
+    assert found.comparison == whole.comparison and found.answer == whole.answer
+    confirmation.outcomes["c01-01"] = None  # the control: nothing is left to compare with
+    confirmation.trials["c01-01"].reason = "out of memory"
+    assert answer_of(state) is None
+
+
 def test_another_number_of_seeds_is_refused_once_it_is_planned(
     confirmed: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
