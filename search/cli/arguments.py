@@ -31,11 +31,11 @@ an answer without a search:
   cbam-search compare --space FILE_OR_NAME   train all that the space offers with several seeds
 
 commands on a run directory:
-  cbam-search confirm RUN    answer the question of a finished search (--more: the next look)
-  cbam-search export RUN     export the best model of a run, finished or not
-  cbam-search importance RUN which settings mattered (--one-factor: compare around the best)
-  cbam-search summary RUN    print every trial of a run (--format table, csv, json, markdown)
-  cbam-search verify RUN     check a run against itself (--repair rebuilds views)
+  cbam-search confirm RUN      answer the question of a finished search (--more: the next look)
+  cbam-search export RUN       export the best model of a run, finished or not
+  cbam-search importance RUN   which settings mattered (--one-factor: compare around the best)
+  cbam-search summary RUN      print every trial of a run (--format table, csv, json, markdown)
+  cbam-search verify RUN       check a run against itself (--repair rebuilds views)
 
 The same command resumes a search that was stopped, by whatever. Exit codes:
 """ + "\n".join(f"  {code:<14} {meaning}" for code, meaning in _EXIT_CODES.items())
@@ -69,11 +69,7 @@ def search_parser() -> argparse.ArgumentParser:
         "resnet, resnet_v2, resnext, mobilenet, densenet, inception_v3, inception_resnet_v2, "
         "application",
     )
-    parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
-    parser.add_argument(
-        "--directory", default="runs", metavar="DIR", help="where run directories are (runs)"
-    )
-    parser.add_argument("--name", help="name of the run directory (the space's name)")
+    _add_data_and_place(parser, "the space's name")
     parser.add_argument(
         "--workers",
         type=_workers,
@@ -92,9 +88,6 @@ def search_parser() -> argparse.ArgumentParser:
         "extends it, as does --max-epochs times a power of the factor",
     )
     parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
-    )
-    parser.add_argument(
         "--keep",
         type=_positive,
         default=1,
@@ -108,6 +101,22 @@ def search_parser() -> argparse.ArgumentParser:
     parser.add_argument("--verbose", action="store_true", help="plain lines, one a trial")
     parser.add_argument("--version", action="version", version=f"cbam-search {__version__}")
     return parser
+
+
+def _add_data_and_place(parser: argparse.ArgumentParser, name: str) -> None:
+    """Adds on which images a command works and where its run directory is."""
+    parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
+    parser.add_argument(
+        "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
+    )
+    parser.add_argument(
+        "--directory", default="runs", metavar="DIR", help="where run directories are (runs)"
+    )
+    parser.add_argument("--name", help=f"name of the run directory ({name})")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
 
 
 def _add_look(parser: argparse.ArgumentParser) -> None:
@@ -130,7 +139,7 @@ def confirm_parser() -> argparse.ArgumentParser:
         "published attention and the network without attention with fresh seeds, and compares "
         "them on the test images. Going on after a stop is the same command.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    _add_run(parser)
     _add_look(parser)
     parser.add_argument(
         "--top",
@@ -150,14 +159,7 @@ def compare_parser() -> argparse.ArgumentParser:
         "fresh seeds, on the test images. Going on after a stop is the same command.",
     )
     parser.add_argument("--space", required=True, metavar="FILE_OR_NAME", help="as for a search")
-    parser.add_argument("--data", metavar="NAME_OR_PATH", help="data set instead of the space's")
-    parser.add_argument(
-        "--limit", type=_positive, metavar="N", help="use at most N training images, balanced"
-    )
-    parser.add_argument(
-        "--directory", default="runs", metavar="DIR", help="where run directories are (runs)"
-    )
-    parser.add_argument("--name", help="name of the run directory (the space's name, -compared)")
+    _add_data_and_place(parser, "the space's name, -compared")
     _add_look(parser)
     return parser
 
@@ -169,7 +171,7 @@ def importance_parser() -> argparse.ArgumentParser:
         description="Prints which settings mattered in a search, and the mean score of each of "
         "their values.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    _add_run(parser)
     parser.add_argument(
         "--epochs",
         type=_positive,
@@ -192,7 +194,7 @@ def export_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="cbam-search export", description="Exports the best model of a run to RUN/best."
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    _add_run(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 
@@ -200,7 +202,7 @@ def export_parser() -> argparse.ArgumentParser:
 def summary_parser() -> argparse.ArgumentParser:
     """The arguments of `summary`."""
     parser = _Parser(prog="cbam-search summary", description="Prints every trial of a run.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    _add_run(parser)
     parser.add_argument(
         "--format", choices=("table", "csv", "json", "markdown"), default="table", help="(table)"
     )
@@ -236,7 +238,7 @@ def verify_parser() -> argparse.ArgumentParser:
         description="Checks journal, decisions, curves and scores, data, checkpoints, "
         "KerasTuner's views and the exported model of a run, and lists what is wrong.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run directory")
+    _add_run(parser)
     parser.add_argument("--repair", action="store_true", help="rebuild wrong or missing views")
     return parser
 
