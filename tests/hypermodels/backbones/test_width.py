@@ -26,7 +26,9 @@ def test_parameters_grow_with_the_square_of_the_width(family: str) -> None:
     costs = CostModel(IMAGE)
     published = parameters(costs, family)
     assert parameters(costs, family, width_multiplier=1) == published
-    assert parameters(costs, family, width_multiplier=2) / published == pytest.approx(4, rel=0.05)
+    assert parameters(costs, family, width_multiplier=1.2) / published == pytest.approx(
+        1.44, rel=0.03
+    )
     assert parameters(costs, family, width_multiplier=0.5) / published == pytest.approx(
         1 / 4, rel=0.1
     )
