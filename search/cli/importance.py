@@ -41,7 +41,7 @@ def carry_out(options: argparse.Namespace) -> int:
             f"{options.run} has {pluralize(len(trainings), 'training')} of at least "
             f"{pluralize(epochs, 'epoch')}. Two are needed, and ten say something."
         )
-    there = importlib.util.find_spec("optuna") is not None
+    there = has_optuna()
     knobs = importance_of(space, trainings, weigh=there and len(trainings) >= FEWEST)
     if options.json:
         content = [importance_record(knob) for knob in knobs]
@@ -55,6 +55,11 @@ def carry_out(options: argparse.Namespace) -> int:
             "pip install 'cbam-search[importance]'",
         )
     return 0
+
+
+def has_optuna() -> bool:
+    """Whether importances can be computed."""
+    return importlib.util.find_spec("optuna") is not None
 
 
 def _write_one_factor(options: argparse.Namespace, space: Space, state: RunState) -> None:

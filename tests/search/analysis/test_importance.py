@@ -104,8 +104,9 @@ def test_without_optuna_the_means_stay(
 ) -> None:
     from argparse import Namespace
 
-    monkeypatch.setattr(command.importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(command, "load_run", lambda path: Namespace(objective="val_accuracy"))
+    state = Namespace(objective="val_accuracy", trials={"0000": None})
+    monkeypatch.setattr(command, "has_optuna", lambda: False)
+    monkeypatch.setattr(command, "load_run", lambda path: state)
     monkeypatch.setattr(command, "space_of", lambda state, path: SPACE)
     monkeypatch.setattr(command, "trainings_at", lambda *_: trainings({"none": 0, "se": 0.1}))
     options = Namespace(run=tmp_path, epochs=3, one_factor=None, json=False)
